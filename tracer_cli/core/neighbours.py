@@ -1,0 +1,81 @@
+"""Nearest neighbours by cosine similarity, exact, in blocks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+NEIGHBOURS = 15
+MAX_REFERENCE = 20_000
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """similarities: (n, k) float32, descending; labels: (n, k) the neighbours' label indices."""
+
+    similarities: NDArray[np.float32]
+    labels: NDArray[np.int64]
+
+
+def unit_rows(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """A copy with rows of length 1; a zero row stays zero."""
+    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return np.asarray(vectors / np.maximum(norms, 1e-12), np.float32)
+
+
+def find(
+    queries: NDArray[np.float32],
+    reference: NDArray[np.float32],
+    reference_labels: NDArray[np.int64],
+    k: int,
+    block: int = 1024,
+) -> Neighbours:
+    """The k reference rows most similar to each query.
+
+    queries: (n, dim) and reference: (r, dim), both of unit rows, r >= k. Memory: block * r floats.
+    Equal similarities go to the row that comes first, as in ONNX TopK.
+    """
+    similarities = np.empty((len(queries), k), np.float32)
+    labels = np.empty((len(queries), k), np.int64)
+    for start in range(0, len(queries), block):
+        products = queries[start : start + block] @ reference.T
+        if k < products.shape[1]:
+            top = np.sort(np.argpartition(-products, k - 1, axis=1)[:, :k], axis=1)
+        else:
+            top = np.broadcast_to(np.arange(k), (len(products), k))
+        values = np.take_along_axis(products, top, axis=1)
+        order = np.argsort(-values, axis=1, kind="stable")
+        similarities[start : start + block] = np.take_along_axis(values, order, axis=1)
+        labels[start : start + block] = reference_labels[np.take_along_axis(top, order, axis=1)]
+    return Neighbours(similarities, labels)
+
+
+def out_of_fold(
+    vectors: NDArray[np.float32], labels: NDArray[np.int64], folds: NDArray[np.int64], k: int
+) -> Neighbours:
+    """The k nearest rows of the other folds, for every row: what its out-of-fold surrogate could know.
+
+    vectors: (n, dim) unit rows; labels, folds: (n,). Beyond MAX_REFERENCE rows the other folds are thinned.
+    """
+    similarities = np.empty((len(vectors), k), np.float32)
+    found = np.empty((len(vectors), k), np.int64)
+    for fold in np.unique(folds):
+        held = folds == fold
+        reference = reference_rows(np.flatnonzero(~held))
+        part = find(vectors[held], vectors[reference], labels[reference], k)
+        similarities[held], found[held] = part.similarities, part.labels
+    return Neighbours(similarities, found)
+
+
+def reference_rows(candidates: NDArray[np.intp], limit: int = MAX_REFERENCE) -> NDArray[np.intp]:
+    """At most `limit` of the candidate rows, evenly spaced in their order, which is that of the trace files."""
+    if len(candidates) <= limit:
+        return candidates
+    return candidates[np.linspace(0, len(candidates) - 1, limit).astype(np.intp)]
+
+
+def neighbour_count(folds: NDArray[np.int64]) -> int:
+    """NEIGHBOURS, or fewer when the smallest out-of-fold reference set has fewer rows."""
+    return int(min(NEIGHBOURS, len(folds) - np.bincount(folds).max()))

@@ -1,0 +1,84 @@
+"""Small helpers to build ONNX graphs: one place for versions, names and how models are spliced together.
+
+Versions are fixed so that the same policy is the same bytes whatever the installed exporter prefers, and so
+that every onnxruntime this project supports can run it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, compose, helper, numpy_helper
+
+OPSET, ML_OPSET, IR_VERSION = 18, 3, 9
+
+
+class GraphBuilder:
+    """Collects nodes and initialisers; `model()` closes the graph."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.nodes: list[onnx.NodeProto] = []
+        self.initializers: list[onnx.TensorProto] = []
+
+    def constant(self, name: str, value: NDArray[np.generic] | Sequence[int] | float) -> str:
+        """An initialiser; Python floats become float32, sequences of int become int64."""
+        if isinstance(value, float):
+            value = np.array(value, np.float32)
+        elif not isinstance(value, np.ndarray):
+            value = np.array(value, np.int64)
+        self.initializers.append(numpy_helper.from_array(np.ascontiguousarray(value), name))
+        return name
+
+    def node(self, op: str, inputs: Sequence[str], output: str, **attributes: object) -> str:
+        self.nodes.append(helper.make_node(op, list(inputs), [output], name=output, **attributes))
+        return output
+
+    def splice(self, model: onnx.ModelProto, prefix: str, inputs: dict[str, str], output: str) -> str:
+        """Insert `model` with its names prefixed; `inputs` maps its inputs to names here. Returns its output's name."""
+        graph = compose.add_prefix_graph(model.graph, prefix)
+        renamed = {prefix + theirs: ours for theirs, ours in inputs.items()}
+        for node in graph.node:
+            for i, name in enumerate(node.input):
+                node.input[i] = renamed.get(name, name)
+        self.nodes.extend(graph.node)
+        self.initializers.extend(graph.initializer)
+        return prefix + output
+
+    def model(self, inputs: Sequence[onnx.ValueInfoProto], outputs: Sequence[onnx.ValueInfoProto]) -> onnx.ModelProto:
+        graph = helper.make_graph(self.nodes, self.name, list(inputs), list(outputs), self.initializers)
+        return normalised(helper.make_model(graph))
+
+
+def vectors_input(dim: int) -> onnx.ValueInfoProto:
+    return helper.make_tensor_value_info("vectors", TensorProto.FLOAT, ["rows", dim])
+
+
+def float_output(name: str, shape: Sequence[int | str]) -> onnx.ValueInfoProto:
+    return helper.make_tensor_value_info(name, TensorProto.FLOAT, list(shape))
+
+
+def int_output(name: str, shape: Sequence[int | str]) -> onnx.ValueInfoProto:
+    return helper.make_tensor_value_info(name, TensorProto.INT64, list(shape))
+
+
+def normalised(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The model under this project's fixed versions, without the exporter's name, and checked.
+
+    Some converters list a domain twice or leave their own version in the header.
+    """
+    model.ir_version = IR_VERSION
+    model.producer_name, model.producer_version, model.doc_string = "tracer", "", ""
+    model.domain = ""
+    del model.opset_import[:]
+    model.opset_import.extend([helper.make_opsetid("", OPSET), helper.make_opsetid("ai.onnx.ml", ML_OPSET)])
+    onnx.checker.check_model(model)
+    return model
+
+
+def to_bytes(model: onnx.ModelProto) -> bytes:
+    """Deterministic bytes."""
+    return bytes(model.SerializeToString(deterministic=True))
