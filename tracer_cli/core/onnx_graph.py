@@ -30,7 +30,7 @@ class GraphBuilder:
             value = np.array(value, np.float32)
         elif not isinstance(value, np.ndarray):
             value = np.array(value, np.int64)
-        self.initializers.append(numpy_helper.from_array(np.ascontiguousarray(value), name))
+        self.initializers.append(numpy_helper.from_array(np.array(value, order="C"), name))
         return name
 
     def node(self, op: str, inputs: Sequence[str], output: str, **attributes: object) -> str:
