@@ -55,9 +55,9 @@ def upper_bound(successes: int, trials: int, delta: float) -> float:
     return 1.0 - lower_bound(trials - successes, trials, delta)
 
 
-def log_p_value(agreed: NDArray[np.int64], handled: NDArray[np.int64], rows: int, target: float, scope: Scope) -> (
-    NDArray[np.float64]
-):
+def log_p_value(
+    agreed: NDArray[np.int64], handled: NDArray[np.int64], rows: int, target: float, scope: Scope
+) -> NDArray[np.float64]:
     """Natural logarithm of the exact p-value of "the parity is below target", for each threshold.
 
     agreed, handled: (thresholds,) rows at or above the threshold whose labels agree, and all of them;

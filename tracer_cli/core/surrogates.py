@@ -56,9 +56,7 @@ class Surrogate:
         graph = GraphBuilder("surrogate")
         source = "vectors" if self.projection is None else self.projection.add_to(graph)
         width = self.dim if self.projection is None else self.projection.weights.shape[1]
-        probabilities = graph.splice(
-            _convert(self.estimator, width), "model_", {"vectors": source}, "probabilities"
-        )
+        probabilities = graph.splice(_convert(self.estimator, width), "model_", {"vectors": source}, "probabilities")
         graph.node("Identity", [probabilities], "probabilities")
         return graph.model([vectors_input(self.dim)], [float_output("probabilities", ["rows", self.n_labels])])
 
@@ -309,5 +307,3 @@ def _convert(estimator: Any, width: int) -> onnx.ModelProto:
             name="surrogate",
         )
     )
-
-

@@ -1,0 +1,54 @@
+"""The fit rows as train and calibrate see them: vectors, label indices, folds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tracer_cli.artifacts import Layout, read_array, read_table
+from tracer_cli.config.schema import Config
+from tracer_cli.core.folds import assign_folds
+from tracer_cli.errors import DataError
+
+
+@dataclass(frozen=True)
+class FitRows:
+    """vectors: (n, dim) float32, memory-mapped; labels: (n,) indices into label_space; folds: (n,)."""
+
+    keys: list[str]
+    vectors: NDArray[np.float32]
+    labels: NDArray[np.int64]
+    label_space: list[str]
+    folds: NDArray[np.int64]
+
+
+def read(layout: Layout, config: Config) -> FitRows:
+    """Read the fit rows; train and calibrate get the same label space and folds because both come from here."""
+    table = read_table(layout.fit, ["key", "label"])
+    vectors = read_array(layout.fit_vectors)
+    if len(vectors) != table.num_rows:
+        raise DataError(
+            f"{layout.fit_vectors} has {len(vectors)} rows and {layout.fit} has {table.num_rows}: "
+            "they come from different runs; run the embed stage again"
+        )
+    space, labels = np.unique(np.array(table["label"].to_pylist(), dtype=object), return_inverse=True)
+    if len(space) < 2:
+        raise DataError(
+            f"the {table.num_rows} fit rows have one label only ({space[0]!r}): there is nothing to learn; "
+            "more traces are needed, with at least two labels"
+        )
+    folds = config.split.folds
+    if table.num_rows < 2 * folds:
+        raise DataError(
+            f"{table.num_rows} fit rows are too few for {folds} folds: at least {2 * folds} are needed; "
+            "add traces, or lower split.folds"
+        )
+    return FitRows(
+        keys=table["key"].to_pylist(),
+        vectors=vectors,
+        labels=labels.astype(np.int64),
+        label_space=[str(label) for label in space],
+        folds=assign_folds(labels, folds, config.seed),
+    )

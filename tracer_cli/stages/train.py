@@ -1,0 +1,54 @@
+"""train: one zoo member's out-of-fold probabilities, and the model on all fit rows as ONNX."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tracer_cli.artifacts import Layout, replacing_folder, write_array, write_bytes, write_json
+from tracer_cli.config.schema import Config
+from tracer_cli.core import surrogates
+from tracer_cli.errors import ConfigError, ModelError
+from tracer_cli.progress import Progress, silent
+from tracer_cli.stages import fit_rows
+
+
+def run(layout: Layout, config: Config, model: str, progress: Progress = silent) -> None:
+    """Train the zoo member with the short name `model`; writes oof.npy, model.onnx and meta.json."""
+    names = config.slugs()
+    if model not in names:
+        raise ConfigError(f"no model {model!r} in the zoo of tracer.yaml; it has: {', '.join(names)}")
+    spec = config.zoo[names[model]]
+    rows = fit_rows.read(layout, config)
+    vectors = np.ascontiguousarray(rows.vectors)
+    with progress(f"train {names[model]}", config.split.folds + 1) as advance:
+        result = surrogates.cross_fit(
+            spec.kind,
+            spec.model_dump(),
+            vectors,
+            rows.labels,
+            len(rows.label_space),
+            rows.folds,
+            config.seed,
+            on_fit=lambda: advance(1),
+        )
+    try:
+        exported = surrogates.export(result.final, vectors)
+    except ModelError as error:
+        raise ModelError(f"zoo model {names[model]!r}: {error}") from error
+    predicted = result.out_of_fold.argmax(axis=1)
+    with replacing_folder(layout.model(model)) as folder:
+        write_array(folder / "oof.npy", result.out_of_fold)
+        write_bytes(folder / "model.onnx", exported)
+        write_json(
+            folder / "meta.json",
+            {
+                "name": names[model],
+                "kind": spec.kind,
+                "settings": spec.model_dump(exclude={"kind"}),
+                "labels": rows.label_space,
+                "dim": int(vectors.shape[1]),
+                "fit_rows": len(rows.keys),
+                "out_of_fold_agreement": round(float((predicted == rows.labels).mean()), 6),
+                "converged": result.final.converged,
+            },
+        )
