@@ -1,1 +1,1 @@
-""""""
+"""Using a policy: load it with all its checks, and route inputs."""

@@ -1,0 +1,292 @@
+"""guard: the only stage that sees the holdout's labels; tests the candidate and writes the policy.
+
+The verdict is written whatever it is, so that the report exists and a failed experiment is kept;
+`tracer guard --check` is what fails a job.
+"""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from tracer_cli import __version__
+from tracer_cli.artifacts import (
+    MANIFEST_SCHEMA,
+    Layout,
+    read_array,
+    read_bytes,
+    read_json,
+    read_table,
+    replacing_folder,
+    sha256_file,
+    sha256_json,
+    write_bytes,
+    write_json,
+    write_table,
+)
+from tracer_cli.config.resolve import params_of
+from tracer_cli.config.schema import Config
+from tracer_cli.core import policy
+from tracer_cli.core.certificate import Certificate, certify, clopper_pearson
+from tracer_cli.core.onnx_session import session
+from tracer_cli.core.policy import Decisions
+from tracer_cli.errors import DataError
+
+LIBRARIES = ("lightgbm", "numpy", "onnx", "onnxruntime", "scikit-learn", "skl2onnx")
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """The holdout after the policy ran on it; counts: how often each text came."""
+
+    keys: list[str]
+    labels: list[str]
+    predicted: list[str]
+    decisions: Decisions
+    counts: NDArray[np.int64]
+
+    @property
+    def agrees(self) -> NDArray[np.bool_]:
+        return np.array([a == b for a, b in zip(self.labels, self.predicted, strict=True)], bool)
+
+
+def run(layout: Layout, config: Config) -> None:
+    """Walk every target's sequence on the holdout; write the policy folder, the evidence and the metrics."""
+    candidate = read_json(layout.candidate / "candidate.json")
+    evidence = _evidence(layout, candidate)
+    results = [_certify(target, evidence, config) for target in candidate["targets"]]
+    outcomes = [
+        _outcome(target, result, evidence) for target, result in zip(candidate["targets"], results, strict=True)
+    ]
+    deployed = next(item for item in outcomes if item["target"] == config.targets.agreement)
+    verdict = _verdict(deployed, config)
+
+    write_table(layout.guard_rows, _rows_table(evidence))
+    write_bytes(layout.policy_graph, read_bytes(layout.candidate / "policy.onnx"))
+    with replacing_folder(layout.policy_embedder) as folder:
+        shutil.copytree(layout.embedder, folder, dirs_exist_ok=True)
+    write_json(layout.frontier, _frontier(candidate, results, outcomes))
+    write_json(layout.guard_metrics, _metrics(verdict, deployed, outcomes))
+    # Last, because it names the digests of all the others: a policy without a fitting manifest does not load.
+    write_json(layout.manifest, _manifest(layout, config, candidate, outcomes, deployed, verdict))
+
+
+def _evidence(layout: Layout, candidate: dict[str, Any]) -> Evidence:
+    texts = read_table(layout.holdout, ["key", "count"])
+    labels = read_table(layout.holdout_labels, ["key", "label"])
+    vectors = read_array(layout.holdout_vectors)
+    if texts["key"] != labels["key"] or len(vectors) != texts.num_rows:
+        raise DataError(
+            f"{layout.holdout}, {layout.holdout_labels} and {layout.holdout_vectors} do not hold the same rows: "
+            "they come from different runs; run `dvc repro`"
+        )
+    decisions = policy.run(session(read_bytes(layout.candidate / "policy.onnx")), vectors)
+    space = candidate["labels"]
+    return Evidence(
+        keys=texts["key"].to_pylist(),
+        labels=labels["label"].to_pylist(),
+        predicted=[space[index] for index in decisions.labels],
+        decisions=decisions,
+        counts=texts["count"].to_numpy().astype(np.int64),
+    )
+
+
+def _certify(target: dict[str, Any], evidence: Evidence, config: Config) -> Certificate:
+    return certify(
+        evidence.decisions.accept_scores,
+        evidence.agrees,
+        target["thresholds"],
+        target["target"],
+        1 - config.targets.confidence,
+        config.targets.scope,
+    )
+
+
+def _outcome(target: dict[str, Any], result: Certificate, evidence: Evidence) -> dict[str, Any]:
+    """One target's entry in the manifest. Intervals are exact and two-sided, each at the certificate's confidence."""
+    confidence = 1 - result.delta
+    entry: dict[str, Any] = {
+        "target": result.target,
+        "certified": result.threshold is not None,
+        "method": target["method"],
+        "threshold": result.threshold,
+        "holdout_rows": result.rows,
+        "handled": result.handled,
+        "agreed": result.agreed,
+        "coverage": round(result.coverage, 6),
+        "coverage_interval": _rounded(clopper_pearson(result.handled, result.rows, confidence)),
+        "agreement": None if result.agreement is None else round(result.agreement, 6),
+        "agreement_interval": _rounded(clopper_pearson(result.agreed, result.handled, confidence)),
+        "lower_bound": None if result.lower is None else round(result.lower, 6),
+        "steps_tested": len(result.steps),
+        "traffic_coverage": 0.0,
+        "traffic_agreement": None,
+        "reason": _reason(result),
+    }
+    if result.threshold is not None:
+        handled = evidence.decisions.accept_scores >= result.threshold
+        calls = int(evidence.counts[handled].sum())
+        entry["traffic_coverage"] = round(calls / int(evidence.counts.sum()), 6)
+        entry["traffic_agreement"] = round(int(evidence.counts[handled & evidence.agrees].sum()) / calls, 6)
+    return entry
+
+
+def _reason(result: Certificate) -> str:
+    meaning = "parity among handled inputs" if result.scope == "handled" else "parity over all traffic"
+    if result.threshold is not None:
+        return (
+            f"{meaning} is at least {result.target:g} with confidence {1 - result.delta:g}: of {result.rows} holdout "
+            f"texts {result.handled} are handled, {result.agreed} of them agree with the teacher"
+        )
+    if result.rows == 0:
+        return "the holdout is empty: nothing can be certified"
+    first = result.steps[0]
+    return (
+        f"nothing can be certified at {result.target:g}: where the out-of-fold evidence was strongest, "
+        f"{first.agreed} of {first.handled} handled holdout texts agree with the teacher, which is too little to show "
+        f"{meaning} of {result.target:g} with confidence {1 - result.delta:g} (p = {first.p_value:.3g})"
+    )
+
+
+def _verdict(deployed: dict[str, Any], config: Config) -> dict[str, Any]:
+    enough = deployed["coverage"] >= config.targets.min_coverage
+    reason = deployed["reason"]
+    if deployed["certified"] and not enough:
+        reason += (
+            f"; but the certified coverage {deployed['coverage']:.3f} is below targets.min_coverage "
+            f"{config.targets.min_coverage:g}"
+        )
+    return {"deploy": bool(deployed["certified"] and enough), "target": deployed["target"], "reason": reason}
+
+
+def guarantee_sentence(target: float, confidence: float, scope: str) -> str:
+    """The promise, in the one sense in which it is made everywhere."""
+    what = (
+        f"parity with the teacher of at least {target:g} among the inputs that it handles"
+        if scope == "handled"
+        else f"at most {1 - target:.6g} of all inputs answered with a label that differs from the teacher's"
+    )
+    return (
+        f"With probability at least {confidence:g} over the draw of the held-out traces, the deployed threshold has "
+        f"{what}, on inputs not seen before that are like the held-out ones."
+    )
+
+
+def _manifest(
+    layout: Layout,
+    config: Config,
+    candidate: dict[str, Any],
+    outcomes: list[dict[str, Any]],
+    deployed: dict[str, Any],
+    verdict: dict[str, Any],
+) -> dict[str, Any]:
+    targets = config.targets
+    policy_files = [layout.policy_graph, layout.frontier, *sorted(_files(layout.policy_embedder))]
+    params = {key: value for key, value in params_of(config).items() if key not in ("report", "outputs")}
+    return {
+        "schema": MANIFEST_SCHEMA,
+        "project": config.project,
+        "verdict": verdict,
+        "guarantee": guarantee_sentence(targets.agreement, targets.confidence, targets.scope),
+        "method": deployed["method"],
+        "surrogate": candidate["surrogate"],
+        "labels": candidate["labels"],
+        "dim": candidate["dim"],
+        "embedder": read_json(layout.embedder / "spec.json"),
+        "target": targets.agreement,
+        "confidence": targets.confidence,
+        "scope": targets.scope,
+        "evidence": targets.evidence,
+        "targets": outcomes,
+        "fit_rows": candidate["fit_rows"],
+        "holdout_rows": candidate["holdout_rows"],
+        "files": {path.relative_to(layout.policy).as_posix(): sha256_file(path) for path in policy_files},
+        "inputs": {
+            "params": sha256_json(params),
+            "fit": sha256_file(layout.fit),
+            "holdout": sha256_file(layout.holdout),
+            "holdout_labels": sha256_file(layout.holdout_labels),
+        },
+        "versions": {"tracer": __version__} | {name: metadata.version(name) for name in LIBRARIES},
+    }
+
+
+def _frontier(candidate: dict[str, Any], results: list[Certificate], outcomes: list[dict[str, Any]]) -> dict[str, Any]:
+    """Every candidate at each target: what was considered out of fold, and each step that was tested."""
+    return {
+        "considered": candidate["considered"],
+        "targets": [
+            {
+                "target": outcome["target"],
+                "method": outcome["method"],
+                "certified": outcome["certified"],
+                "predicted_coverage": target["predicted_coverage"],
+                "out_of_fold": [
+                    {"threshold": t, "coverage": c, "agreement": a}
+                    for t, c, a in zip(
+                        target["thresholds"],
+                        target["out_of_fold_coverage"],
+                        target["out_of_fold_agreement"],
+                        strict=True,
+                    )
+                ],
+                "tested": [
+                    {
+                        "threshold": step.threshold,
+                        "handled": step.handled,
+                        "agreed": step.agreed,
+                        "p_value": float(f"{step.p_value:.6g}"),
+                        "rejected": step.rejected,
+                    }
+                    for step in result.steps
+                ],
+            }
+            for target, result, outcome in zip(candidate["targets"], results, outcomes, strict=True)
+        ],
+    }
+
+
+def _metrics(
+    verdict: dict[str, Any], deployed: dict[str, Any], outcomes: list[dict[str, Any]]
+) -> dict[str, int | float]:
+    """Flat numbers for `dvc metrics`, which drops null and shows booleans badly: nothing certified is 0."""
+    metrics: dict[str, int | float] = {
+        "deployed": int(verdict["deploy"]),
+        "target_agreement": deployed["target"],
+        "certified_coverage": round(deployed["coverage"], 4),
+        "holdout_agreement": round(deployed["agreement"] or 0.0, 4),
+        "agreement_lower_bound": round(deployed["lower_bound"] or 0.0, 4),
+        "handled_rows": deployed["handled"],
+        "holdout_rows": deployed["holdout_rows"],
+    }
+    for outcome in outcomes:
+        percent = f"{100 * outcome['target']:g}".replace(".", "_")
+        metrics[f"coverage_at_{percent}_percent"] = round(outcome["coverage"], 4)
+    return metrics
+
+
+def _rows_table(evidence: Evidence) -> pa.Table:
+    return pa.table(
+        {
+            "key": evidence.keys,
+            "label": evidence.labels,
+            "predicted": evidence.predicted,
+            "accept_score": evidence.decisions.accept_scores,
+            "distance": evidence.decisions.distances,
+        }
+    )
+
+
+def _files(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file()]
+
+
+def _rounded(interval: tuple[float, float]) -> list[float]:
+    return [round(bound, 6) for bound in interval]
