@@ -1,1 +1,1 @@
-""""""
+"""What the report shows; how it looks is in templates/report."""

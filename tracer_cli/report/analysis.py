@@ -1,0 +1,124 @@
+"""The figures of the report, from the policy's manifest and the holdout's evidence. Numbers only, no markup."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tracer_cli.core.certificate import clopper_pearson
+
+EXAMPLES = 12
+FEW_ROWS = 10
+DAYS_PER_YEAR = 365
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The holdout, one entry per distinct text. handled: at the deployed threshold; all False without one."""
+
+    texts: Sequence[str]
+    labels: NDArray[np.object_]
+    predicted: NDArray[np.object_]
+    scores: NDArray[np.float64]
+    handled: NDArray[np.bool_]
+
+    @property
+    def agrees(self) -> NDArray[np.bool_]:
+        return np.asarray(self.labels == self.predicted, bool)
+
+
+def per_label(rows: Rows, fit_counts: dict[str, int], confidence: float) -> list[dict[str, Any]]:
+    """One entry per label of the teacher, the most frequent first.
+
+    coverage: share of the label's holdout texts that are handled. agreement: share of the handled inputs
+    *answered with* this label on which the teacher agrees, with its exact two-sided interval: what a consumer
+    of the label sees. None, with an interval of (0, 1), where nothing is answered with it.
+    """
+    entries = []
+    agrees = rows.agrees
+    for label in sorted({*rows.labels, *fit_counts}):
+        own = rows.labels == label
+        answered = rows.handled & (rows.predicted == label)
+        trials, successes = int(answered.sum()), int((answered & agrees).sum())
+        lower, upper = clopper_pearson(successes, trials, confidence)
+        entries.append(
+            {
+                "label": str(label),
+                "fit_rows": fit_counts.get(str(label), 0),
+                "holdout_rows": int(own.sum()),
+                "handled": int((own & rows.handled).sum()),
+                "coverage": float((own & rows.handled).sum() / own.sum()) if own.any() else None,
+                "answered": trials,
+                "agreed": successes,
+                "agreement": successes / trials if trials else None,
+                "agreement_interval": [lower, upper],
+                "little_evidence": trials < FEW_ROWS,
+            }
+        )
+    return sorted(entries, key=lambda e: (-e["holdout_rows"], e["label"]))
+
+
+def boundary_pairs(rows: Rows) -> list[dict[str, Any]]:
+    """Pairs of labels that the surrogate confuses, most frequent first, and how many of them were handled."""
+    wrong = ~rows.agrees
+    pairs = Counter(zip(rows.labels[wrong], rows.predicted[wrong], strict=True))
+    handled = Counter(zip(rows.labels[wrong & rows.handled], rows.predicted[wrong & rows.handled], strict=True))
+    return [
+        {"teacher": str(a), "surrogate": str(b), "rows": n, "handled": handled[(a, b)]}
+        for (a, b), n in sorted(pairs.items(), key=lambda item: (-item[1], str(item[0])))[:EXAMPLES]
+    ]
+
+
+def examples(rows: Rows) -> dict[str, list[dict[str, Any]]]:
+    """Texts that show the boundary: confident disagreements, the most doubtful handled, the nearest deferred."""
+    return {
+        "handled_disagreements": _pick(rows, rows.handled & ~rows.agrees, -rows.scores),
+        "handled_least_sure": _pick(rows, rows.handled & rows.agrees, rows.scores),
+        "deferred_most_sure": _pick(rows, ~rows.handled, -rows.scores),
+    }
+
+
+def _pick(rows: Rows, mask: NDArray[np.bool_], order: NDArray[np.float64]) -> list[dict[str, Any]]:
+    chosen = np.flatnonzero(mask)
+    chosen = chosen[np.argsort(order[chosen], kind="stable")][:EXAMPLES]
+    return [
+        {
+            "text": rows.texts[i],
+            "teacher": str(rows.labels[i]),
+            "surrogate": str(rows.predicted[i]),
+            "accept_score": round(float(rows.scores[i]), 4),
+        }
+        for i in chosen
+    ]
+
+
+def cost_projection(coverage: float, per_call: float, calls_per_day: float, currency: str) -> dict[str, Any]:
+    """Calls and money a day and a year with and without the policy, at the certified coverage."""
+    without = per_call * calls_per_day
+    return {
+        "currency": currency,
+        "per_call": per_call,
+        "calls_per_day": calls_per_day,
+        "calls_per_day_with_policy": calls_per_day * (1 - coverage),
+        "cost_per_day": without,
+        "cost_per_day_with_policy": without * (1 - coverage),
+        "saved_per_day": without * coverage,
+        "saved_per_year": without * coverage * DAYS_PER_YEAR,
+    }
+
+
+def frontier_curve(scores: NDArray[np.float64], agrees: NDArray[np.bool_], points: int = 100) -> list[dict[str, float]]:
+    """Coverage and agreement as the threshold falls, at `points` coverage levels; estimates, not certificates."""
+    if len(scores) == 0:
+        return []
+    order = np.argsort(-scores, kind="stable")
+    hits = np.cumsum(agrees[order])
+    handled = np.unique(np.linspace(1, len(scores), min(points, len(scores))).astype(int))
+    ends = np.searchsorted(-scores[order], -scores[order][handled - 1], side="right")  # never split equal scores
+    ends = np.unique(ends)
+    return [{"coverage": float(n / len(scores)), "agreement": float(hits[n - 1] / n)} for n in ends]

@@ -1,0 +1,34 @@
+"""Filling the report's template. Every value is escaped: texts and labels come from strangers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from tracer_cli.resources import template_folder
+
+
+def _percent(value: float | None, digits: int = 1) -> str:
+    return "–" if value is None else f"{100 * value:.{digits}f} %"
+
+
+def _interval(bounds: list[float], digits: int = 1) -> str:
+    return f"{100 * bounds[0]:.{digits}f} to {100 * bounds[1]:.{digits}f} %"
+
+
+def _number(value: float, digits: int = 0) -> str:
+    return f"{value:,.{digits}f}"
+
+
+def render(context: dict[str, Any]) -> str:
+    """The report as one self-contained HTML page: no script, nothing fetched."""
+    environment = Environment(
+        loader=FileSystemLoader(template_folder() / "report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"percent": _percent, "interval": _interval, "number": _number}
+    return environment.get_template("report.html.j2").render(context)
