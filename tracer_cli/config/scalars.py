@@ -35,12 +35,12 @@ def _value(value: Any) -> Any:
 AsText = BeforeValidator(_text)
 AsValue = BeforeValidator(_value)
 
-Text = Annotated[str, AsText, Field(min_length=1)]
+# The constraint comes first and the unwrapping last, so that the constraint is part of the JSON Schema.
+Text = Annotated[str, Field(min_length=1), AsText]
+ModelName = Annotated[str, Field(min_length=1, max_length=100), AsText]
 Flag = Annotated[bool, AsValue]
-Integer = Annotated[int, AsValue]
-Count = Annotated[int, AsValue, Field(ge=1)]
-Number = Annotated[float, AsValue, Field(allow_inf_nan=False)]
-Positive = Annotated[float, AsValue, Field(gt=0, allow_inf_nan=False)]
-NonNegative = Annotated[float, AsValue, Field(ge=0, allow_inf_nan=False)]
-Share = Annotated[float, AsValue, Field(ge=0, le=1)]
-OpenShare = Annotated[float, AsValue, Field(gt=0, lt=1)]
+Count = Annotated[int, Field(ge=1), AsValue]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False), AsValue]
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False), AsValue]
+Share = Annotated[float, Field(ge=0, le=1), AsValue]
+OpenShare = Annotated[float, Field(gt=0, lt=1), AsValue]

@@ -10,13 +10,14 @@ import re
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 
 from tracer_cli.config.scalars import (
     AsText,
     AsValue,
     Count,
     Flag,
-    Integer,
+    ModelName,
     NonNegative,
     OpenShare,
     Positive,
@@ -41,32 +42,39 @@ class TraceSource(Section):
 
     path: Text = Field(description="File or glob, relative to tracer.yaml: .jsonl, .csv, .parquet, also .gz and .zst.")
     text: Text | None = Field(
-        None,
+        default=None,
         description="Field with the input text. Default: the first of input, query, text, prompt, question.",
     )
     label: Text | None = Field(
-        None,
+        default=None,
         description="Field with the teacher's label. Default: the first of teacher, teacher_output, label, "
         "intent, output, answer.",
     )
-    id: Text | None = Field(None, description="Field with an identifier that is carried along.")
-    timestamp: Text | None = Field(None, description="Field with the time of the trace; needed for split.by: time.")
-    ground_truth: Text | None = Field(None, description="Field with a human label; reported, never trained on.")
-    max_rejected: Share = Field(0.05, description="Largest share of unusable rows before ingest stops with an error.")
-    max_text_length: Count = Field(20000, description="Longest text in characters; a longer one is rejected.")
-    max_label_length: Count = Field(200, description="Longest label in characters; a longer one is rejected.")
+    id: Text | None = Field(default=None, description="Field with an identifier that is carried along.")
+    timestamp: Text | None = Field(
+        default=None, description="Field with the time of the trace; needed for split.by: time."
+    )
+    ground_truth: Text | None = Field(default=None, description="Field with a human label; reported, never trained on.")
+    max_rejected: Share = Field(
+        default=0.05, description="Largest share of unusable rows before ingest stops with an error."
+    )
+    max_text_length: Count = Field(default=20000, description="Longest text in characters; a longer one is rejected.")
+    max_label_length: Count = Field(default=200, description="Longest label in characters; a longer one is rejected.")
 
 
 class Split(Section):
     """How the distinct texts are divided into rows to fit on and rows that only the guard sees."""
 
-    holdout: Annotated[Literal["auto"], AsText] | Annotated[float, AsValue, Field(gt=0, lt=1)] = Field(
-        "auto", description="Share of the distinct texts that only the guard sees; auto: about 1,500, 15 % to 40 %."
+    holdout: Annotated[Literal["auto"], AsText] | Annotated[float, Field(gt=0, lt=1), AsValue] = Field(
+        default="auto",
+        description="Share of the distinct texts that only the guard sees; auto: about 1,500, 15 % to 40 %.",
     )
     by: Annotated[Literal["text", "time"], AsText] = Field(
-        "text", description="text: by a salted hash, so that a text keeps its side; time: the newest texts."
+        default="text", description="text: by a salted hash, so that a text keeps its side; time: the newest texts."
     )
-    folds: Annotated[int, AsValue, Field(ge=2, le=20)] = Field(5, description="Folds of the out-of-fold predictions.")
+    folds: Annotated[int, Field(ge=2, le=20), AsValue] = Field(
+        default=5, description="Folds of the out-of-fold predictions."
+    )
 
 
 # --- embedder -------------------------------------------------------------------------------------
@@ -76,20 +84,22 @@ class TfidfEmbedder(Section):
     """Word and character n-grams, reduced by a truncated SVD; fitted on the fit rows, no download."""
 
     kind: Literal["tfidf"] = "tfidf"
-    dim: Count = Field(384, description="Dimension of the vectors; fewer when the texts do not have that many.")
-    word_ngrams: Annotated[int, AsValue, Field(ge=1, le=3)] = Field(2, description="Longest word n-gram.")
-    char_ngrams: Annotated[int, AsValue, Field(ge=0, le=8)] = Field(5, description="Longest character n-gram; 0: none.")
-    min_count: Count = Field(2, description="Texts that an n-gram must occur in.")
-    max_terms: Count = Field(50000, description="Most n-grams of each kind that are kept.")
+    dim: Count = Field(default=384, description="Dimension of the vectors; fewer when the texts do not have that many.")
+    word_ngrams: Annotated[int, Field(ge=1, le=3), AsValue] = Field(default=2, description="Longest word n-gram.")
+    char_ngrams: Annotated[int, Field(ge=0, le=8), AsValue] = Field(
+        default=5, description="Longest character n-gram; 0: none."
+    )
+    min_count: Count = Field(default=2, description="Texts that an n-gram must occur in.")
+    max_terms: Count = Field(default=50000, description="Most n-grams of each kind that are kept.")
 
 
 class SentenceTransformersEmbedder(Section):
     """A sentence-transformers model (the extra `embeddings`)."""
 
     kind: Literal["sentence-transformers"]
-    model: Text = Field("all-MiniLM-L6-v2", description="Model name, or the folder of a saved model.")
-    batch_size: Count = Field(64, description="Texts encoded at once.")
-    normalize: Flag = Field(True, description="Scale each vector to length 1.")
+    model: Text = Field(default="all-MiniLM-L6-v2", description="Model name, or the folder of a saved model.")
+    batch_size: Count = Field(default=64, description="Texts encoded at once.")
+    normalize: Flag = Field(default=True, description="Scale each vector to length 1.")
 
 
 class PrecomputedEmbedder(Section):
@@ -97,12 +107,10 @@ class PrecomputedEmbedder(Section):
 
     kind: Literal["precomputed"]
     path: Text = Field(description="A .npy matrix, or a .parquet file with a column of vectors.")
-    column: Text = Field("embedding", description="Column with the vectors, for Parquet.")
+    column: Text = Field(default="embedding", description="Column with the vectors, for Parquet.")
 
 
-Embedder = Annotated[
-    TfidfEmbedder | SentenceTransformersEmbedder | PrecomputedEmbedder, Field(discriminator="kind")
-]
+Embedder = Annotated[TfidfEmbedder | SentenceTransformersEmbedder | PrecomputedEmbedder, Field(discriminator="kind")]
 
 
 # --- zoo ------------------------------------------------------------------------------------------
@@ -112,54 +120,56 @@ class LogisticRegressionModel(Section):
     """Multinomial logistic regression (L-BFGS)."""
 
     kind: Literal["logistic_regression"]
-    C: Positive = Field(10.0, description="Inverse strength of the L2 penalty.")
-    max_iter: Count = Field(300, description="Most iterations.")
+    C: Positive = Field(default=10.0, description="Inverse strength of the L2 penalty.")
+    max_iter: Count = Field(default=300, description="Most iterations.")
 
 
 class SgdModel(Section):
     """Linear classifier with log loss, fitted by stochastic gradient descent."""
 
     kind: Literal["sgd"]
-    alpha: Positive = Field(1e-5, description="Strength of the L2 penalty.")
-    max_iter: Count = Field(50, description="Most passes over the rows.")
+    alpha: Positive = Field(default=1e-5, description="Strength of the L2 penalty.")
+    max_iter: Count = Field(default=50, description="Most passes over the rows.")
 
 
 class MlpModel(Section):
     """Feed-forward network with ReLU units (Adam, early stopping off)."""
 
     kind: Literal["mlp"]
-    hidden: list[Count] = Field([256], min_length=1, max_length=4, description="Units of each hidden layer.")
-    alpha: NonNegative = Field(1e-3, description="Strength of the L2 penalty.")
-    learning_rate: Positive = Field(2e-3, description="Initial step size of Adam.")
-    max_iter: Count = Field(40, description="Passes over the rows.")
+    hidden: list[Count] = Field(default=[256], min_length=1, max_length=4, description="Units of each hidden layer.")
+    alpha: NonNegative = Field(default=1e-3, description="Strength of the L2 penalty.")
+    learning_rate: Positive = Field(default=2e-3, description="Initial step size of Adam.")
+    max_iter: Count = Field(default=40, description="Passes over the rows.")
 
 
 class RandomForestModel(Section):
     """Random forest."""
 
     kind: Literal["random_forest"]
-    n_estimators: Count = Field(200, description="Number of trees.")
-    max_depth: Count | None = Field(None, description="Largest depth; null: no limit.")
-    min_samples_leaf: Count = Field(1, description="Rows that a leaf must hold.")
+    n_estimators: Count = Field(default=200, description="Number of trees.")
+    max_depth: Count | None = Field(default=None, description="Largest depth; null: no limit.")
+    min_samples_leaf: Count = Field(default=1, description="Rows that a leaf must hold.")
 
 
 class ExtraTreesModel(Section):
     """Extremely randomised trees."""
 
     kind: Literal["extra_trees"]
-    n_estimators: Count = Field(200, description="Number of trees.")
-    max_depth: Count | None = Field(None, description="Largest depth; null: no limit.")
-    min_samples_leaf: Count = Field(1, description="Rows that a leaf must hold.")
+    n_estimators: Count = Field(default=200, description="Number of trees.")
+    max_depth: Count | None = Field(default=None, description="Largest depth; null: no limit.")
+    min_samples_leaf: Count = Field(default=1, description="Rows that a leaf must hold.")
 
 
 class LightGBMModel(Section):
     """Gradient-boosted trees (LightGBM) on the leading principal components of the vectors."""
 
     kind: Literal["lightgbm"]
-    n_estimators: Count = Field(200, description="Boosting rounds, at most.")
-    learning_rate: Positive = Field(0.1, description="Shrinkage of each round.")
-    num_leaves: Annotated[int, AsValue, Field(ge=2)] = Field(7, description="Leaves of a tree.")
-    components: Count = Field(48, description="Principal components that the trees see; the cost grows with them.")
+    n_estimators: Count = Field(default=200, description="Boosting rounds, at most.")
+    learning_rate: Positive = Field(default=0.1, description="Shrinkage of each round.")
+    num_leaves: Annotated[int, Field(ge=2), AsValue] = Field(default=7, description="Leaves of a tree.")
+    components: Count = Field(
+        default=48, description="Principal components that the trees see; the cost grows with them."
+    )
 
 
 Model = Annotated[
@@ -190,21 +200,23 @@ def slug(name: str) -> str:
 class Targets(Section):
     """What the policy must reach, and how sure the certificate is."""
 
-    agreement: OpenShare = Field(0.95, description="Parity with the teacher at which the policy is deployed.")
+    agreement: OpenShare = Field(default=0.95, description="Parity with the teacher at which the policy is deployed.")
     confidence: OpenShare = Field(
-        0.95, description="Confidence of the certificate: it fails with at most 1 - confidence."
+        default=0.95, description="Confidence of the certificate: it fails with at most 1 - confidence."
     )
     scope: Annotated[Literal["handled", "overall"], AsText] = Field(
-        "handled",
+        default="handled",
         description="handled: parity among the inputs that are handled; overall: over all traffic, where deferred "
         "inputs agree by definition.",
     )
     frontier: list[OpenShare] = Field(
-        [0.85, 0.90, 0.95, 0.98], description="Targets that are certified too, for the report and per-request use."
+        default=[0.85, 0.90, 0.95, 0.98],
+        description="Targets that are certified too, for the report and per-request use.",
     )
-    min_coverage: Share = Field(0.05, description="Smallest certified coverage that is worth deploying.")
+    min_coverage: Share = Field(default=0.05, description="Smallest certified coverage that is worth deploying.")
     evidence: Annotated[Literal["holdout"], AsText] = Field(
-        "holdout", description="holdout: rows that nothing was fitted on; exact in finite samples, for any model."
+        default="holdout",
+        description="holdout: rows that nothing was fitted on; exact in finite samples, for any model.",
     )
 
     @property
@@ -216,57 +228,76 @@ class Targets(Section):
 class Cost(Section):
     """What a call to the teacher costs, for the projection in the report."""
 
-    per_call: NonNegative = Field(0.002, description="Price of one call to the teacher.")
-    calls_per_day: NonNegative = Field(10000, description="Calls a day.")
-    currency: Text = Field("USD", description="Currency of per_call.")
+    per_call: NonNegative = Field(default=0.002, description="Price of one call to the teacher.")
+    calls_per_day: NonNegative = Field(default=10000.0, description="Calls a day.")
+    currency: Text = Field(default="USD", description="Currency of per_call.")
 
 
 class Outputs(Section):
     """Where the results go."""
 
-    policy: Text = Field(".tracer", description="Folder of the routing policy.")
-    report: Text = Field(".tracer/report.html", description="The audit report.")
+    policy: Text = Field(default=".tracer", description="Folder of the routing policy.")
+    report: Text = Field(default=".tracer/report.html", description="The audit report.")
 
 
 class Config(Section):
     """A tracer project."""
 
     schema_version: Annotated[int, AsValue] = Field(
-        SCHEMA_VERSION, alias="schema", description="Version of this file's format."
+        default=SCHEMA_VERSION, alias="schema", description="Version of this file's format."
     )
-    project: Text = Field("tracer", description="Name of the project, shown in the report.")
-    seed: Annotated[int, AsValue, Field(ge=0, le=2**31 - 1)] = Field(
-        0, description="Seed of the split, the folds and the models."
+    project: Text = Field(default="tracer", description="Name of the project, shown in the report.")
+    seed: Annotated[int, Field(ge=0, le=2**31 - 1), AsValue] = Field(
+        default=0, description="Seed of the split, the folds and the models."
     )
     traces: list[TraceSource] = Field(min_length=1, description="Where the traces are: one or more sources.")
-    split: Split = Field(Split(), description="How rows are divided.")
-    embedder: Embedder = Field(TfidfEmbedder(), description="What turns a text into a vector.")
-    zoo: dict[Text, Model] = Field(
+    split: Split = Field(default=Split(), description="How rows are divided.")
+    embedder: Embedder = Field(default=TfidfEmbedder(), description="What turns a text into a vector.")
+    zoo: dict[ModelName, Model] = Field(
         default_factory=default_zoo, min_length=1, description="Candidate surrogates: a name and a kind each."
     )
-    targets: Targets = Field(Targets(), description="Parity targets and the certificate.")
-    cost: Cost = Field(Cost(), description="Prices for the projection.")
-    outputs: Outputs = Field(Outputs(), description="Where the results go.")
+    targets: Targets = Field(default=Targets(), description="Parity targets and the certificate.")
+    cost: Cost = Field(default=Cost(), description="Prices for the projection.")
+    outputs: Outputs = Field(default=Outputs(), description="Where the results go.")
 
     @field_validator("schema_version")
     @classmethod
     def _known_schema(cls, value: int) -> int:
         if value != SCHEMA_VERSION:
             hint = "upgrade tracer" if value > SCHEMA_VERSION else "the first version is 1"
-            raise ValueError(f"this tracer reads schema {SCHEMA_VERSION}, the file says {value}: {hint}")
+            raise _wrong(f"this tracer reads schema {SCHEMA_VERSION}, the file says {value}: {hint}")
         return value
 
-    @model_validator(mode="after")
-    def _distinct_slugs(self) -> Config:
+    @field_validator("zoo")
+    @classmethod
+    def _distinct_slugs(cls, zoo: dict[str, Model]) -> dict[str, Model]:
         seen: dict[str, str] = {}
-        for name in self.zoo:
+        for name in zoo:
             other = seen.setdefault(slug(name), name)
             if other != name:
-                raise ValueError(
-                    f"zoo: the models {other!r} and {name!r} have the same short name {slug(name)!r}; rename one"
+                raise _wrong(
+                    f"the models {other!r} and {name!r} have the same short name {slug(name)!r}; rename one", name
                 )
+        return zoo
+
+    @model_validator(mode="after")
+    def _times_for_split_by_time(self) -> Config:
+        if self.split.by == "time":
+            for index, source in enumerate(self.traces):
+                if source.timestamp is None:
+                    raise _wrong(
+                        "split.by is time, but this source has no timestamp; expected the name of the field that "
+                        "holds the time of each trace",
+                        "traces",
+                        index,
+                    )
         return self
 
     def slugs(self) -> dict[str, str]:
         """DVC item name -> the model's name in tracer.yaml, in the file's order."""
         return {slug(name): name for name in self.zoo}
+
+
+def _wrong(message: str, *at: str | int) -> PydanticCustomError:
+    """An error whose place, below the validated field, the loader finds in `at`."""
+    return PydanticCustomError("wrong", "{message}", {"message": message, "at": at})

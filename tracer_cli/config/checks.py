@@ -1,0 +1,101 @@
+"""What the fields of tracer.yaml must satisfy together, so that DVC can run what it compiles to.
+
+The graph must have no loop: nothing that a stage reads from outside may lie where a stage writes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from tracer_cli.config.paths import absolute, dependency, inside, normal
+from tracer_cli.config.schema import Config, PrecomputedEmbedder
+
+WORK_FOLDERS = ("artifacts", "metrics", "plots")
+_PROJECT_FILES = ("tracer.yaml", "dvc.yaml", "params.yaml", "dvc.lock")
+_TOOL_FOLDERS = (".git", ".dvc")
+_POLICY_FILES = ("manifest.json", "policy.onnx", "embedder", "frontier.json", "qualitative_report.json")
+
+
+class Wrong(NamedTuple):
+    """A value that cannot be used: the path of its key, and what to say about it."""
+
+    at: tuple[str | int, ...]
+    message: str
+
+
+def check(config: Config, root: Path) -> Iterator[Wrong]:
+    """Everything that is wrong in a configuration whose fields are each right; `root`: the folder of tracer.yaml."""
+    base = Path.cwd().joinpath(root).as_posix()
+    outputs = list(_outputs(config, base))
+    if outputs:  # the checks below would only repeat it
+        yield from outputs
+        return
+    for index, source in enumerate(config.traces):
+        message = _input(source.path, config, base)
+        if message:
+            yield Wrong(("traces", index, "path"), message)
+    if isinstance(config.embedder, PrecomputedEmbedder):
+        message = _input(config.embedder.path, config, base)
+        if message:
+            yield Wrong(("embedder", "path"), message)
+
+
+def output_places(config: Config) -> list[str]:
+    """Where the stages write: relative to tracer.yaml."""
+    return [*WORK_FOLDERS, normal(config.outputs.policy), normal(config.outputs.report), *_PROJECT_FILES]
+
+
+def _outputs(config: Config, base: str) -> Iterator[Wrong]:
+    policy, report = normal(config.outputs.policy), normal(config.outputs.report)
+    taken = (*WORK_FOLDERS, *_PROJECT_FILES, *_TOOL_FOLDERS)
+    for key, value, path in (("policy", config.outputs.policy, policy), ("report", config.outputs.report, report)):
+        at = ("outputs", key)
+        problem = _template(value)
+        if problem:
+            yield Wrong(at, problem)
+        elif path.startswith("/") or not inside(absolute(base, path), absolute(base, ".")) or path == ".":
+            yield Wrong(
+                at, f"{value!r} does not lie below the project's folder; expected a relative path such as .tracer"
+            )
+        else:
+            used = next((name for name in taken if inside(path, name) or inside(name, path)), None)
+            if used:
+                yield Wrong(at, f"{value!r} is where tracer, DVC or git keep {used}; expected a place of its own")
+    if inside(policy, report):
+        yield Wrong(("outputs", "report"), f"{config.outputs.report!r} is the folder of the policy; expected a file")
+    clash = next((name for name in _POLICY_FILES if inside(report, f"{policy}/{name}")), None)
+    if clash:
+        yield Wrong(
+            ("outputs", "report"), f"{config.outputs.report!r} is the policy's own {clash}; expected another name"
+        )
+
+
+def _input(value: str, config: Config, base: str) -> str | None:
+    problem = _template(value)
+    if problem:
+        return problem
+    watched = dependency(value)
+    place = absolute(base, watched)
+    project = absolute(base, ".")
+    if watched != normal(value) and inside(project, place):
+        return (
+            f"the wildcards of {value!r} start in the project's own folder or above it, where tracer writes; "
+            "put the traces into a folder of their own, such as data/traces/*.jsonl"
+        )
+    for output in output_places(config):
+        written = absolute(base, output)
+        if inside(place, written):
+            return f"{value!r} lies in {output}, which tracer writes; move it to a folder such as data/traces"
+        if inside(written, place):
+            return f"the folder {watched!r} of {value!r} holds {output}, which tracer writes; use another folder"
+    return None
+
+
+def _template(value: str) -> str | None:
+    if "${" in value:
+        return f"{value!r} holds '${{', which DVC reads as a variable; rename the file or folder"
+    if any(ord(character) < 32 for character in value):
+        return f"{value!r} holds a control character; rename the file or folder"
+    return None

@@ -1,0 +1,143 @@
+"""The JSON Schema of tracer.yaml, made from the model, and what it says about one key in plain words."""
+
+from __future__ import annotations
+
+import functools
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from tracer_cli.config.document import KeyPath
+from tracer_cli.config.schema import Config
+
+Node = dict[str, Any]
+
+
+def json_schema() -> Node:
+    """For editors: a field that holds text also takes an unquoted `0123` or `true`, as the loader does."""
+    schema: Node = _unquoted(_model_schema())
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "tracer.yaml", **schema}
+
+
+def json_schema_text() -> str:
+    return json.dumps(json_schema(), indent=2, ensure_ascii=False) + "\n"
+
+
+@dataclass(frozen=True)
+class Spot:
+    """Where in tracer.yaml an error of pydantic belongs, and what the schema asks for there."""
+
+    path: KeyPath
+    node: Node
+    is_key: bool = False
+    optional: bool = False
+
+
+def locate(loc: KeyPath) -> Spot:
+    """Follow pydantic's location through the schema; the names of union branches in it are not keys of the file."""
+    node = _resolved(_model_schema())
+    path: list[str | int] = []
+    optional = False
+    for index, part in enumerate(loc):
+        if "discriminator" in node:
+            node = _resolved({"$ref": node["discriminator"]["mapping"][str(part)]})
+        elif part == "[key]":
+            return Spot(tuple(path), {"type": "string", "minLength": 1, **node.get("propertyNames", {})}, is_key=True)
+        elif "properties" in node:
+            path.append(part)
+            if part not in node["properties"]:
+                return Spot(tuple(path), node, is_key=True)
+            optional = part not in node.get("required", ())
+            node = _resolved(node["properties"][part])
+        elif isinstance(part, int) and "items" in node:
+            path.append(part)
+            optional = False
+            node = _resolved(node["items"])
+        elif isinstance(node.get("additionalProperties"), dict):
+            path.append(part)
+            if loc[index + 1 : index + 2] == ("[key]",):
+                continue
+            optional = False
+            node = _resolved(node["additionalProperties"])
+        else:
+            break
+    return Spot(tuple(path), node, optional=optional)
+
+
+def expectation(node: Node) -> str:
+    """What a value must be, for people: 'a whole number from 2 to 20'."""
+    node = _resolved(node)
+    if "const" in node:
+        return str(node["const"])
+    if "enum" in node:
+        return f"one of {', '.join(node['enum'])}"
+    if "anyOf" in node:
+        return " or ".join(expectation(branch) for branch in node["anyOf"])
+    if "discriminator" in node:
+        return f"a mapping with kind, one of {', '.join(node['discriminator']['mapping'])}"
+    kind = node.get("type")
+    if kind == "object" and "properties" in node:
+        return f"a mapping with some of the keys {', '.join(node['properties'])}"
+    if kind == "object":
+        return "a mapping from a name to its settings"
+    if kind == "array":
+        return f"a list{_span(node, 'minItems', 'maxItems', ' of', ' items')} (each: {expectation(node['items'])})"
+    if kind == "string":
+        most = node.get("maxLength")
+        return f"text of at most {most} characters" if most else "text"
+    if kind in ("integer", "number"):
+        return ("a whole number" if kind == "integer" else "a number") + _bounds(node)
+    return {"boolean": "true or false", "null": "null"}.get(str(kind), "another value")
+
+
+def choices(node: Node) -> list[str]:
+    """The words that a value may be, or the keys that a mapping may have."""
+    node = _resolved(node)
+    if "anyOf" in node:
+        return [word for branch in node["anyOf"] for word in choices(branch)]
+    if "discriminator" in node:
+        return list(node["discriminator"]["mapping"])
+    if "const" in node:
+        return [str(node["const"])]
+    return [str(word) for word in node.get("enum") or node.get("properties") or ()]
+
+
+@functools.cache
+def _model_schema() -> Node:
+    return Config.model_json_schema()
+
+
+def _resolved(node: Node) -> Node:
+    while "$ref" in node:
+        node = _model_schema()["$defs"][node["$ref"].rsplit("/", 1)[1]]
+    return node
+
+
+def _span(node: Node, low: str, high: str, before: str, after: str) -> str:
+    least, most = node.get(low), node.get(high)
+    if least is not None and most is not None:
+        return f"{before} {least} to {most}{after}"
+    return f"{before} at least {least}{after}" if least is not None else ""
+
+
+def _bounds(node: Node) -> str:
+    least, most = node.get("minimum"), node.get("maximum")
+    above, below = node.get("exclusiveMinimum"), node.get("exclusiveMaximum")
+    if least is not None and most is not None:
+        return f" from {least} to {most}"
+    if above is not None and below is not None:
+        return f" above {above} and below {below}"
+    if above is not None:
+        return f" above {above}"
+    return f" of at least {least}" if least is not None else ""
+
+
+def _unquoted(node: Any) -> Any:
+    if isinstance(node, list):
+        return [_unquoted(item) for item in node]
+    if not isinstance(node, dict):
+        return node
+    node = {key: _unquoted(value) for key, value in node.items() if key != "title" or not isinstance(value, str)}
+    if node.get("type") == "string" and "enum" not in node and "const" not in node:
+        node["type"] = ["string", "number", "boolean"]
+    return node
