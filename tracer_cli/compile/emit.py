@@ -21,6 +21,11 @@ def emit(data: Any) -> str:
     return text
 
 
+def scalar(value: str) -> str:
+    """One piece of text as it would stand after a key."""
+    return emit({"k": value}).removeprefix("k: ").rstrip("\n")
+
+
 class _Dumper(yaml.SafeDumper):
     def ignore_aliases(self, data: Any) -> bool:
         return True

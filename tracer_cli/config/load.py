@@ -31,6 +31,11 @@ def load_config(path: Path) -> Config:
 def load_document(path: Path) -> tuple[Document, Config]:
     """The same, together with the document that knows where each key stands."""
     document = read(path)
+    return document, config_from(document, path.parent)
+
+
+def config_from(document: Document, root: Path) -> Config:
+    """Check what was read; relative paths start from `root`."""
     if document.data is None and not document.problems:
         document.problems.append(
             Problem(document.place(()), "the file is empty; expected at least traces: with the path of one source")
@@ -51,11 +56,11 @@ def load_document(path: Path) -> tuple[Document, Config]:
         raise document.error(document.problems)
     wrongs = [
         Problem(document.place(wrong.at), f"{key_path(wrong.at)}: {wrong.message}")
-        for wrong in checks.check(config, path.parent)
+        for wrong in checks.check(config, root)
     ]
     if wrongs:
         raise document.error(wrongs)
-    return document, config
+    return config
 
 
 def _problems(document: Document, error: ValidationError) -> list[Problem]:

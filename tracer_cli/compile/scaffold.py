@@ -1,0 +1,171 @@
+"""What `tracer init` writes: a commented tracer.yaml, the compiled files and what stands around them."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from tracer_cli.artifacts import read_bytes, replacing, storage_errors, write_text
+from tracer_cli.compile.emit import scalar
+from tracer_cli.compile.existing import DVC_YAML, PARAMS_YAML, wanted_dvc
+from tracer_cli.compile.text import dvc_text, params_yaml
+from tracer_cli.config.document import parse
+from tracer_cli.config.json_schema import json_schema_text
+from tracer_cli.config.load import FILE_NAME, config_from, load_config
+from tracer_cli.config.paths import WILDCARDS, normal
+from tracer_cli.config.schema import Config
+from tracer_cli.errors import DataError
+from tracer_cli.resources import template_folder
+
+TRACES_FOLDER = Path("data") / "traces"
+
+# The fields of a source, and the name that stands in the comment where none was found.
+_FIELDS = {
+    "text": "input",
+    "label": "teacher",
+    "id": "id",
+    "timestamp": "created_at",
+    "ground_truth": "ground_truth",
+}
+
+
+class FieldNames(Protocol):
+    """Which fields of a traces file hold what, as `traces.inspect` finds them."""
+
+    @property
+    def text(self) -> str | None: ...
+    @property
+    def label(self) -> str | None: ...
+    @property
+    def id(self) -> str | None: ...
+    @property
+    def timestamp(self) -> str | None: ...
+    @property
+    def ground_truth(self) -> str | None: ...
+
+
+@dataclass
+class Scaffold:
+    """Names of the files that were written, and of those that were there and were left as they were."""
+
+    written: list[str] = field(default_factory=list)
+    kept: list[str] = field(default_factory=list)
+
+
+def scaffold(
+    root: Path, name: str | None = None, traces: Path | None = None, found: FieldNames | None = None
+) -> Scaffold:
+    """Write what is missing in `root`; `found` tells the fields of the file `traces`.
+
+    Raises DataError when the traces file cannot be used, ConfigError when an existing tracer.yaml is wrong.
+    """
+    with storage_errors(root):
+        root.mkdir(parents=True, exist_ok=True)
+    done = Scaffold()
+    if (root / FILE_NAME).exists():
+        done.kept.append(FILE_NAME)
+        config = load_config(root / FILE_NAME)
+    else:
+        config = _first_config(root, name, traces, found, done)
+    _write_missing(root / DVC_YAML, dvc_text(wanted_dvc(root, config, None)), done)
+    _write_missing(root / PARAMS_YAML, params_yaml(config), done)
+    _write_missing(root / "tracer.schema.json", json_schema_text(), done)
+    _write_missing(root / "README.md", _render("README.md.j2", project=config.project, **_outputs(config)), done)
+    _ignore(root / ".gitignore", ["/artifacts", f"/{normal(config.outputs.policy)}"], done)
+    return done
+
+
+def next_steps(root: Path) -> list[str]:
+    """The commands that lead from a scaffold to a first report."""
+    here = root.resolve()
+    git = next((folder for folder in (here, *here.parents) if (folder / ".git").exists()), None)
+    dvc = next((folder for folder in (here, *here.parents) if (folder / ".dvc").is_dir()), None)
+    steps = [] if here == Path.cwd() else [f"cd {root}"]
+    empty = root / TRACES_FOLDER
+    if empty.is_dir() and not any(empty.iterdir()):
+        steps.append(f"# put your traces into {TRACES_FOLDER.as_posix()}/ and check `traces` in {FILE_NAME}")
+    if git is None:
+        steps.append("git init")
+    if dvc is None:
+        steps.append("dvc init" if git in (None, here) else "dvc init --subdir")
+    return [*steps, "dvc repro", "git add . && git commit -m 'First policy'"]
+
+
+def _first_config(
+    root: Path, name: str | None, traces: Path | None, found: FieldNames | None, done: Scaffold
+) -> Config:
+    place = _place_of_traces(root, traces)
+    text = _render(
+        f"{FILE_NAME}.j2",
+        project=name or root.resolve().name or "tracer",
+        path=place.as_posix() if traces else (TRACES_FOLDER / "*.jsonl").as_posix(),
+        guessed=found is not None,
+        fields=[(key, getattr(found, key, None), alternative) for key, alternative in _FIELDS.items()],
+    )
+    config = config_from(parse(text, str(root / FILE_NAME)), root)
+    if traces is None:
+        with storage_errors(root / TRACES_FOLDER):
+            (root / TRACES_FOLDER).mkdir(parents=True, exist_ok=True)
+    elif not (root / place).exists():
+        with replacing(root / place) as temporary:
+            shutil.copyfile(traces, temporary)
+        done.written.append(place.as_posix())
+    _write_missing(root / FILE_NAME, text, done)
+    return config
+
+
+def _place_of_traces(root: Path, traces: Path | None) -> Path:
+    """Where the traces file lies, or will lie, relative to `root`."""
+    if traces is None:
+        return TRACES_FOLDER
+    if any(character in traces.name for character in WILDCARDS):
+        raise DataError(f"{traces}: the file's name holds a wildcard (one of {WILDCARDS}); rename it")
+    absolute = traces.resolve()
+    if absolute.is_relative_to(root.resolve()):
+        return absolute.relative_to(root.resolve())
+    copy = TRACES_FOLDER / traces.name
+    if (root / copy).exists() and read_bytes(root / copy) != read_bytes(traces):
+        raise DataError(f"{root / copy}: there is another file of this name; remove it, or rename {traces}")
+    return copy
+
+
+def _render(template: str, **values: object) -> str:
+    environment = Environment(
+        loader=FileSystemLoader(template_folder() / "init"),
+        undefined=StrictUndefined,
+        keep_trailing_newline=True,
+        trim_blocks=True,
+        autoescape=False,  # YAML and Markdown; the filter `yaml` quotes
+    )
+    environment.filters["yaml"] = scalar
+    return environment.get_template(template).render(**values)
+
+
+def _outputs(config: Config) -> dict[str, str]:
+    return {"policy": normal(config.outputs.policy), "report": normal(config.outputs.report)}
+
+
+def _write_missing(path: Path, text: str, done: Scaffold) -> None:
+    if path.exists():
+        done.kept.append(path.name)
+    else:
+        write_text(path, text)
+        done.written.append(path.name)
+
+
+def _ignore(path: Path, wanted: list[str], done: Scaffold) -> None:
+    """Add the missing lines. No trailing slash: DVC would not take such a line for its folder."""
+    old = read_bytes(path).decode("utf-8", errors="surrogateescape") if path.exists() else ""
+    missing = [line for line in wanted if line not in old.splitlines()]
+    if not missing:
+        done.kept.append(path.name)
+        return
+    start = old if not old or old.endswith("\n") else f"{old}\n"
+    added = "".join(f"{line}\n" for line in missing)
+    with replacing(path) as temporary:
+        temporary.write_bytes(f"{start}{added}".encode("utf-8", errors="surrogateescape"))
+    done.written.append(f"{path.name} ({len(missing)} lines added)" if old else path.name)
