@@ -1,3 +1,35 @@
-"""Learn a cheap surrogate from an LLM's own traces, with a certified parity guarantee."""
+"""Learn a cheap surrogate from an LLM's own traces, with a certified parity guarantee.
+
+The names below are loaded when they are first used, so that `import tracer_cli` is cheap.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tracer_cli.api import FitConfig, FitResult, fit
+    from tracer_cli.runtime.router import Router, load_router
 
 __version__ = "0.1.0"
+
+__all__ = ["FitConfig", "FitResult", "Router", "__version__", "fit", "load_router"]
+
+_HOMES = {
+    "FitConfig": "tracer_cli.api",
+    "FitResult": "tracer_cli.api",
+    "fit": "tracer_cli.api",
+    "Router": "tracer_cli.runtime.router",
+    "load_router": "tracer_cli.runtime.router",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'tracer_cli' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -171,10 +171,10 @@ def replacing(path: Path) -> Iterator[Path]:
     try:
         with storage_errors(path):
             yield temporary
-            with open(temporary, "rb+") as file:
+            with temporary.open("rb+") as file:
                 os.fsync(file.fileno())
             temporary.chmod(0o666 & ~_umask())
-            os.replace(temporary, path)
+            temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -191,12 +191,12 @@ def replacing_folder(path: Path) -> Iterator[Path]:
             temporary.chmod(0o777 & ~_umask())
             if path.is_dir() and not path.is_symlink():
                 old = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".old", dir=path.parent))
-                os.replace(path, old / path.name)
-                os.replace(temporary, path)
+                path.replace(old / path.name)
+                temporary.replace(path)
                 shutil.rmtree(old, ignore_errors=True)
             else:
                 path.unlink(missing_ok=True)
-                os.replace(temporary, path)
+                temporary.replace(path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
@@ -239,7 +239,7 @@ def read_bytes(path: Path) -> bytes:
 def write_array(path: Path, array: np.ndarray[Any, Any]) -> None:
     import numpy as np
 
-    with replacing(path) as temporary, open(temporary, "wb") as file:
+    with replacing(path) as temporary, temporary.open("wb") as file:
         np.save(file, array, allow_pickle=False)
 
 
@@ -261,7 +261,7 @@ def writing_array(path: Path, shape: tuple[int, int]) -> Iterator[np.ndarray[Any
 
     with replacing(path) as temporary:
         if shape[0] == 0:  # an empty file cannot be mapped
-            with open(temporary, "wb") as file:
+            with temporary.open("wb") as file:
                 np.save(file, np.zeros(shape, np.float32))
             yield np.zeros(shape, np.float32)
             return
@@ -291,7 +291,7 @@ def read_table(path: Path, columns: list[str] | None = None) -> pa.Table:
 
 def sha256_file(path: Path) -> str:
     digest = hashlib.sha256()
-    with storage_errors(path, "read"), open(path, "rb") as file:
+    with storage_errors(path, "read"), path.open("rb") as file:
         _feed(digest, file)
     return digest.hexdigest()
 

@@ -13,6 +13,7 @@ import click
 
 from tracer_cli import __version__
 from tracer_cli.cli._boundary import exit_code_of
+from tracer_cli.cli._log import show_log
 
 # The command's name -> its module, in the order of the help text. Modules import numpy, pandas, pydantic and the
 # like inside the command's body only: the help text imports all of them.
@@ -21,6 +22,12 @@ COMMANDS = {
     "compile": "compile",
     "schema": "schema",
     "run": "run_stage",
+    "fit": "fit",
+    "guard": "guard",
+    "route": "route",
+    "report": "report",
+    "report-html": "report_html",
+    "demo": "demo",
 }
 
 
@@ -59,6 +66,7 @@ def main() -> None:
       git init && dvc init
       dvc repro                    # fit, certify, report
     """
+    show_log()
 
 
 def run(args: Sequence[str] | None = None) -> int:

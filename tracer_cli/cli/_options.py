@@ -14,3 +14,9 @@ project_folder = click.option(
     show_default="the current folder",
     help="Folder of the project: the one that holds tracer.yaml.",
 )
+
+policy_folder = click.argument(
+    "policy", type=click.Path(path_type=Path, file_okay=False), default=Path(".tracer"), metavar="[POLICY]"
+)
+
+as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")

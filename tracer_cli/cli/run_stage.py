@@ -17,13 +17,15 @@ from tracer_cli.cli._options import project_folder
 def command(stage: str, model: str | None, folder: Path) -> None:
     """Run one stage, as DVC does.
 
-    STAGE is resolve, ingest, embed, train, calibrate, guard or report. All but the first read params.yaml. `dvc repro` calls this command in order and only where something changed.
+    STAGE is resolve, ingest, embed, train, calibrate, guard or report. All but the first read params.yaml.
+    `dvc repro` calls this command in order, and only where something changed.
 
     \b
     Examples:
       tracer run ingest
       tracer run train --model logreg
     """
+    from tracer_cli.progress import automatic
     from tracer_cli.stages import run_stage
 
-    run_stage(folder, stage, model)
+    run_stage(folder, stage, model, automatic())

@@ -189,7 +189,6 @@ def _manifest(
 ) -> dict[str, Any]:
     targets = config.targets
     policy_files = [layout.policy_graph, layout.frontier, *sorted(_files(layout.policy_embedder))]
-    params = {key: value for key, value in params_of(config).items() if key not in ("report", "outputs")}
     return {
         "schema": MANIFEST_SCHEMA,
         "project": config.project,
@@ -208,13 +207,25 @@ def _manifest(
         "fit_rows": candidate["fit_rows"],
         "holdout_rows": candidate["holdout_rows"],
         "files": {path.relative_to(layout.policy).as_posix(): sha256_file(path) for path in policy_files},
-        "inputs": {
-            "params": sha256_json(params),
-            "fit": sha256_file(layout.fit),
-            "holdout": sha256_file(layout.holdout),
-            "holdout_labels": sha256_file(layout.holdout_labels),
-        },
+        "inputs": _inputs(layout, config),
         "versions": {"tracer": __version__} | {name: metadata.version(name) for name in LIBRARIES},
+    }
+
+
+def _inputs(layout: Layout, config: Config) -> dict[str, str]:
+    """Digests of what the policy was made from. Where a file lies is no part of it; its contents are."""
+    params = {key: value for key, value in params_of(config).items() if key not in ("report", "outputs")}
+    for source in params["ingest"]["traces"]:
+        del source["path"]
+    if config.embedder.kind == "precomputed":
+        del params["embed"]["embedder"]["path"]
+    return {
+        "params": sha256_json(params),
+        "fit": sha256_file(layout.fit),
+        "fit_vectors": sha256_file(layout.fit_vectors),
+        "holdout": sha256_file(layout.holdout),
+        "holdout_vectors": sha256_file(layout.holdout_vectors),
+        "holdout_labels": sha256_file(layout.holdout_labels),
     }
 
 
