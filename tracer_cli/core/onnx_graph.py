@@ -38,14 +38,22 @@ class GraphBuilder:
         return output
 
     def splice(self, model: onnx.ModelProto, prefix: str, inputs: dict[str, str], output: str) -> str:
-        """Insert `model` with its names prefixed; `inputs` maps its inputs to names here. Returns its output's name."""
+        """Insert what `model` needs for `output`, names prefixed; `inputs` maps its inputs to names here.
+
+        Returns the output's name here. What only the model's other outputs need is left out.
+        """
         graph = compose.add_prefix_graph(model.graph, prefix)
         renamed = {prefix + theirs: ours for theirs, ours in inputs.items()}
         for node in graph.node:
             for i, name in enumerate(node.input):
                 node.input[i] = renamed.get(name, name)
-        self.nodes.extend(graph.node)
-        self.initializers.extend(graph.initializer)
+        needed, kept = {prefix + output}, []
+        for node in reversed(graph.node):
+            if needed.intersection(node.output):
+                needed.update(node.input)
+                kept.append(node)
+        self.nodes.extend(reversed(kept))
+        self.initializers.extend(tensor for tensor in graph.initializer if tensor.name in needed)
         return prefix + output
 
     def model(self, inputs: Sequence[onnx.ValueInfoProto], outputs: Sequence[onnx.ValueInfoProto]) -> onnx.ModelProto:

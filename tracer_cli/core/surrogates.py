@@ -196,13 +196,15 @@ def fit(
     projection = Projection.fit(vectors, settings["components"]) if kind == "lightgbm" else None
     inputs = vectors if projection is None else projection(vectors)
     estimator = _KINDS[kind](settings, len(vectors), seed)
+    estimator.fit(np.ascontiguousarray(inputs), targets)
+    converged = bool(np.max(getattr(estimator, "n_iter_", 0)) < settings.get("max_iter", np.inf))
+    return Surrogate(estimator, classes.astype(np.int64), n_labels, vectors.shape[1], projection, converged)
+
+
+def _convergence_warning() -> type[Warning]:
     from sklearn.exceptions import ConvergenceWarning
 
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        estimator.fit(np.ascontiguousarray(inputs), targets)
-    converged = not any(issubclass(w.category, ConvergenceWarning) for w in caught)
-    return Surrogate(estimator, classes.astype(np.int64), n_labels, vectors.shape[1], projection, converged)
+    return ConvergenceWarning  # type: ignore[no-any-return]
 
 
 @dataclass(frozen=True)
@@ -242,8 +244,13 @@ def cross_fit(
             on_fit()
         return model, held, predicted
 
-    with threadpool_limits(1), ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool:
-        results = list(pool.map(work, parts))
+    with warnings.catch_warnings():
+        # Reaching the iteration limit is told by `converged`. Set here, because the filters are not per thread.
+        warnings.filterwarnings("ignore", category=_convergence_warning())
+        # Many labels with few rows each are what some teachers have, not a regression.
+        warnings.filterwarnings("ignore", message="The number of unique classes is greater than 50%")
+        with threadpool_limits(1), ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool:
+            results = list(pool.map(work, parts))
     out_of_fold = np.zeros((len(labels), n_labels), np.float32)
     for _, held, predicted in results[1:]:
         out_of_fold[held] = predicted
