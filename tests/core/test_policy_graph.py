@@ -42,8 +42,11 @@ def test_graph_equals_reference(kind: str, rows: int, labels: int) -> None:
     # The surrogate's own export is tested elsewhere; here it is the input of both.
     probabilities = surrogate.run(["probabilities"], {"vectors": queries})[0]
     expected = policy_graph.reference_outputs(probabilities, neighbours.unit_rows(queries), reference, gate)
-    assert (got.labels == expected.labels).all()
-    assert got.accept_scores == pytest.approx(expected.accept_scores, abs=2e-5)
+    top_two = np.sort(probabilities, axis=1)[:, -2:]
+    clear = top_two[:, 1] - top_two[:, 0] > 1e-6  # elsewhere the order of summation decides which label is first
+    assert clear.mean() > 0.95
+    assert (got.labels == expected.labels)[clear].all()
+    assert got.accept_scores[clear] == pytest.approx(expected.accept_scores[clear], abs=2e-5)
     assert got.distances == pytest.approx(expected.distances, abs=1e-5)
     assert ((got.accept_scores >= 0) & (got.accept_scores <= 1)).all()
 

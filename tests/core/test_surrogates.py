@@ -114,7 +114,7 @@ def test_an_export_that_differs_is_refused() -> None:
     assert surrogates.export_difference(data, lying, vectors) > 1e-4
     original, surrogates.Surrogate.to_onnx = surrogates.Surrogate.to_onnx, lambda self: original(fitted)
     try:
-        with pytest.raises(ModelError, match="differs from the model by .* leave this model out of the zoo"):
+        with pytest.raises(ModelError, match=r"differs from the model by .* leave this model out of the zoo"):
             surrogates.export(lying, vectors)
     finally:
         surrogates.Surrogate.to_onnx = original
