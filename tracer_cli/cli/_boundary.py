@@ -31,13 +31,13 @@ def exit_code_of(command: Callable[[], object]) -> int:
     except click.ClickException as error:
         error.show()
         return USER_ERROR
-    except (click.Abort, KeyboardInterrupt):
+    except (click.Abort, KeyboardInterrupt, EOFError):
         click.echo("interrupted", err=True)
         return INTERRUPTED
-    except SystemExit as error:  # click's own answer to a closed pipe
-        return PIPE_CLOSED if _is_closed_pipe(error.__context__) else _code(error)
+    except SystemExit:  # no command of ours exits by itself: this is click's own answer to a closed pipe
+        return PIPE_CLOSED
     except Exception as error:
-        if _is_closed_pipe(error):
+        if isinstance(error, OSError) and error.errno == errno.EPIPE:
             _discard_stdout()
             return PIPE_CLOSED
         click.echo(
@@ -47,14 +47,6 @@ def exit_code_of(command: Callable[[], object]) -> int:
         )
         return BUG
     return result if isinstance(result, int) else 0
-
-
-def _is_closed_pipe(error: BaseException | None) -> bool:
-    return isinstance(error, OSError) and error.errno == errno.EPIPE
-
-
-def _code(error: SystemExit) -> int:
-    return error.code if isinstance(error.code, int) else BUG
 
 
 def _discard_stdout() -> None:

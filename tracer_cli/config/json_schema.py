@@ -84,7 +84,7 @@ def expectation(node: Node) -> str:
         return f"a list{_span(node, 'minItems', 'maxItems', ' of', ' items')} (each: {expectation(node['items'])})"
     if kind == "string":
         most = node.get("maxLength")
-        return f"text of at most {most} characters" if most else "text"
+        return f"text of 1 to {most} characters" if most else "text"
     if kind in ("integer", "number"):
         return ("a whole number" if kind == "integer" else "a number") + _bounds(node)
     return {"boolean": "true or false", "null": "null"}.get(str(kind), "another value")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 from pathlib import Path
 
 from tracer_cli.artifacts import STAGES, Layout, exclusive
@@ -10,6 +11,7 @@ from tracer_cli.config.paths import normal
 from tracer_cli.config.resolve import FILE_NAME, config_of, read_params
 from tracer_cli.config.schema import Config
 from tracer_cli.errors import ConfigError
+from tracer_cli.progress import Progress, silent
 
 
 def layout_of(config: Config, root: Path) -> Layout:
@@ -17,15 +19,17 @@ def layout_of(config: Config, root: Path) -> Layout:
     return Layout.of_project(root, normal(config.outputs.policy), normal(config.outputs.report))
 
 
-def run_stage(root: Path, stage: str, model: str | None = None) -> None:
+def run_stage(root: Path, stage: str, model: str | None = None, progress: Progress = silent) -> None:
     """Run one stage of the project in `root` as DVC does; `model` is the slug of a zoo member, for train alone.
 
     Two runs that would write the same files do not overlap: the second one gets a StorageError at once.
     """
     if stage not in STAGES:
         raise ConfigError(f"no stage is called {stage!r}; expected one of {', '.join(STAGES)}")
-    if (model is not None) != (stage == "train"):
-        raise ConfigError(f"--model goes with the stage train and with no other; the stage is {stage}")
+    if stage == "train" and model is None:
+        raise ConfigError("the stage train needs --model, the short name of a member of the zoo")
+    if stage != "train" and model is not None:
+        raise ConfigError(f"--model goes with the stage train alone; the stage is {stage}")
     module = importlib.import_module(f"tracer_cli.stages.{stage}")
     if stage == "resolve":
         with exclusive(root / FILE_NAME):
@@ -35,11 +39,11 @@ def run_stage(root: Path, stage: str, model: str | None = None) -> None:
     layout = layout_of(config, root)
     if model is not None and model not in config.slugs():
         raise ConfigError(f"--model: the zoo has no model {model!r}; expected one of {', '.join(config.slugs())}")
+    options: dict[str, object] = {} if model is None else {"model": model}
+    if "progress" in inspect.signature(module.run).parameters:  # the stages that take long
+        options["progress"] = progress
     with exclusive(_written(layout, stage, model)):
-        if model is None:
-            module.run(layout, config)
-        else:
-            module.run(layout, config, model=model)
+        module.run(layout, config, **options)
 
 
 def _written(layout: Layout, stage: str, model: str | None) -> Path:

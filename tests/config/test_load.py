@@ -1,0 +1,101 @@
+"""Every bad file has its exact message beside it; run with TRACER_WRITE_GOLDEN=1 to write the messages anew."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tracer_cli.config.load import load_config
+from tracer_cli.config.schema import MlpModel, RandomForestModel
+from tracer_cli.errors import ConfigError
+
+BAD = Path(__file__).parent / "bad"
+CASES = sorted(path.stem for path in BAD.glob("*.yaml"))
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "tracer.yaml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_bad_file_gives_exactly_this_message(case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "tracer.yaml").write_bytes((BAD / f"{case}.yaml").read_bytes())
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError) as caught:
+        load_config(Path("tracer.yaml"))
+    golden = BAD / f"{case}.txt"
+    if os.environ.get("TRACER_WRITE_GOLDEN"):
+        golden.write_text(f"{caught.value}\n", encoding="utf-8")
+    assert f"{caught.value}\n" == golden.read_text(encoding="utf-8")
+
+
+def test_there_are_bad_files() -> None:
+    assert len(CASES) > 25
+
+
+def test_a_missing_file_names_it_and_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"tracer\.yaml: no such file; `tracer init` writes one"):
+        load_config(tmp_path / "tracer.yaml")
+
+
+def test_a_folder_in_its_place_is_an_error_of_the_user(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot be read"):
+        load_config(tmp_path)
+
+
+def test_names_stay_as_written_without_quotes(tmp_path: Path) -> None:
+    config = load_config(
+        write(
+            tmp_path,
+            "project: 0123\n"
+            "traces:\n"
+            "- {path: data/a.jsonl, text: yes, label: on, id: 1e-3, timestamp: 2001-01-01, ground_truth: 1_0}\n"
+            "zoo:\n  null: {kind: mlp}\n  0x1F: {kind: random_forest, max_depth: null}\n",
+        )
+    )
+    source = config.traces[0]
+    assert config.project == "0123"
+    assert (source.text, source.label, source.id, source.timestamp, source.ground_truth) == (
+        "yes",
+        "on",
+        "1e-3",
+        "2001-01-01",
+        "1_0",
+    )
+    assert list(config.zoo) == ["null", "0x1F"]
+    assert isinstance(config.zoo["null"], MlpModel)
+    assert isinstance(config.zoo["0x1F"], RandomForestModel)
+    assert list(config.slugs()) == ["null", "m-0x1f"]
+
+
+def test_numbers_are_numbers_in_any_core_spelling(tmp_path: Path) -> None:
+    config = load_config(
+        write(
+            tmp_path, "traces: [{path: data/a.jsonl, max_text_length: 0x10}]\nseed: 0o14\ntargets: {agreement: 9e-1}\n"
+        )
+    )
+    assert (config.seed, config.targets.agreement, config.traces[0].max_text_length) == (12, 0.9, 16)
+
+
+def test_only_traces_is_needed_and_a_byte_order_mark_is_no_error(tmp_path: Path) -> None:
+    config = load_config(write(tmp_path, "\ufefftraces: [{path: data/a.jsonl}]\n"))
+    assert list(config.zoo) == ["logreg", "mlp", "lgbm"]
+
+
+def test_an_anchor_may_be_used_again(tmp_path: Path) -> None:
+    config = load_config(
+        write(tmp_path, "traces: [{path: data/a.jsonl}]\nzoo:\n  a: &a {kind: mlp, hidden: [8]}\n  b: *a\n")
+    )
+    assert config.zoo["a"] == config.zoo["b"]
+
+
+def test_wildcards_in_a_sibling_folder_are_fine_and_in_the_project_by_another_name_are_not(tmp_path: Path) -> None:
+    project = tmp_path / "project"
+    project.mkdir()
+    load_config(write(project, "traces: [{path: ../elsewhere/*.jsonl}]\n"))
+    with pytest.raises(ConfigError, match="start in the project's own folder"):
+        load_config(write(project, "traces: [{path: ../project/*.jsonl}]\n"))
+    with pytest.raises(ConfigError, match="start in the project's own folder"):
+        load_config(write(project, f"traces: [{{path: {tmp_path.as_posix()}/*.jsonl}}]\n"))
