@@ -37,7 +37,6 @@ def test_a_file_that_is_not_there_is_wrong_usage(tmp_path: Path, capsys: pytest.
 
 
 def test_the_fields_of_a_traces_file_are_filled_in(tmp_path: Path) -> None:
-    pytest.importorskip("tracer_cli.traces.inspect")
     from tracer_cli.config.load import load_config
 
     file = tmp_path / "calls.jsonl"
@@ -50,7 +49,6 @@ def test_the_fields_of_a_traces_file_are_filled_in(tmp_path: Path) -> None:
 def test_an_existing_tracer_yaml_stays_and_the_person_is_told(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    pytest.importorskip("tracer_cli.traces.inspect")
     (tmp_path / "tracer.yaml").write_text("traces: [{path: data/a.jsonl}]\n")
     file = tmp_path / "calls.jsonl"
     file.write_text(LINES)
