@@ -19,6 +19,6 @@ imports:  ## the direction of imports
 	lint-imports
 
 test:  ## all tests that need no model and no real traces
-	pytest -m "not model and not shared"
+	pytest
 
 check: lint types imports test  ## everything

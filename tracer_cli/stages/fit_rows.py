@@ -34,16 +34,10 @@ def read(layout: Layout, config: Config) -> FitRows:
             "they come from different runs; run the embed stage again"
         )
     space, labels = np.unique(np.array(table["label"].to_pylist(), dtype=object), return_inverse=True)
-    if len(space) < 2:
-        raise DataError(
-            f"the {table.num_rows} fit rows have one label only ({space[0]!r}): there is nothing to learn; "
-            "more traces are needed, with at least two labels"
-        )
     folds = config.split.folds
-    if table.num_rows < 2 * folds:
+    if table.num_rows < folds:
         raise DataError(
-            f"{table.num_rows} fit rows are too few for {folds} folds: at least {2 * folds} are needed; "
-            "add traces, or lower split.folds"
+            f"{table.num_rows} fit rows are too few for {folds} folds: bring more traces, or lower split.folds"
         )
     return FitRows(
         keys=table["key"].to_pylist(),

