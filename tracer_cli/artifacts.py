@@ -266,9 +266,25 @@ def writing_array(path: Path, shape: tuple[int, int]) -> Iterator[np.ndarray[Any
             yield np.zeros(shape, np.float32)
             return
         array = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.float32, shape=shape)
+        _reserve(temporary)
         yield array
         array.flush()
         del array
+
+
+def _reserve(path: Path) -> None:
+    """Give the file all its blocks now: a full disk is an error here, but a fatal signal when a mapped page is written.
+
+    Where the system or the file system cannot do that, nothing is reserved.
+    """
+    if not hasattr(os, "posix_fallocate"):
+        return
+    with path.open("rb+") as file:
+        try:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+        except OSError as error:
+            if error.errno not in (errno.EINVAL, errno.EOPNOTSUPP):
+                raise
 
 
 def write_table(path: Path, table: pa.Table) -> None:

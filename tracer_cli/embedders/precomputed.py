@@ -23,12 +23,13 @@ Matrix = NDArray[np.floating[Any]]
 
 
 class PrecomputedEmbedder:
-    """Knows the dimension only: it cannot embed a new text."""
+    """Knows the dimension, and where it was fitted the matrix (rows, dim): it cannot embed a new text."""
 
     kind = "precomputed"
 
-    def __init__(self, dim: int) -> None:
+    def __init__(self, dim: int, matrix: Matrix | None = None) -> None:
         self.dim = dim
+        self.matrix = matrix
         self.fingerprint = f"precomputed:{dim}"
 
     def embed(self, texts: Sequence[str]) -> Floats:
@@ -42,7 +43,8 @@ class PrecomputedEmbedder:
 
 
 def fit(settings: dict[str, Any], texts: Sequence[str], seed: int, root: Path) -> PrecomputedEmbedder:
-    return PrecomputedEmbedder(read_vectors(settings, root).shape[1])
+    matrix = read_vectors(settings, root)
+    return PrecomputedEmbedder(matrix.shape[1], matrix)
 
 
 def load(folder: Path, spec: dict[str, Any], root: Path) -> PrecomputedEmbedder:

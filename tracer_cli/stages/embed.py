@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -12,8 +13,9 @@ from numpy.typing import NDArray
 
 from tracer_cli import embedders
 from tracer_cli.artifacts import Layout, replacing_folder, storage_errors, writing_array
-from tracer_cli.config.schema import Config, PrecomputedEmbedder
-from tracer_cli.embedders import Embedder, checked, precomputed
+from tracer_cli.config.schema import Config
+from tracer_cli.embedders import Embedder, checked
+from tracer_cli.embedders.precomputed import PrecomputedEmbedder, check_rows
 from tracer_cli.errors import StorageError
 from tracer_cli.progress import Advance, Progress, silent
 from tracer_cli.traces.table import read_fit_meta
@@ -35,7 +37,7 @@ def run(layout: Layout, config: Config, progress: Progress = silent) -> None:
     fit_rows, holdout_rows = _count(layout.fit), _count(layout.holdout)
     settings = config.embedder.model_dump()
     embedder = embedders.fit(settings, _sample(layout.fit, fit_rows), config.seed, layout.root)
-    vectorise = _vectorise(config, layout, embedder)
+    vectorise = _vectorise(layout, settings, embedder)
     with progress("embed", fit_rows + holdout_rows) as advance:
         _write(layout.fit, layout.fit_vectors, (fit_rows, embedder.dim), vectorise, advance)
         _write(layout.holdout, layout.holdout_vectors, (holdout_rows, embedder.dim), vectorise, advance)
@@ -43,11 +45,12 @@ def run(layout: Layout, config: Config, progress: Progress = silent) -> None:
         embedder.save(folder)
 
 
-def _vectorise(config: Config, layout: Layout, embedder: Embedder) -> Vectorise:
-    if not isinstance(config.embedder, PrecomputedEmbedder):
+def _vectorise(layout: Layout, settings: dict[str, Any], embedder: Embedder) -> Vectorise:
+    if not isinstance(embedder, PrecomputedEmbedder):
         return lambda batch: checked(embedder.embed(batch["text"].to_pylist()), batch.num_rows, embedder.dim)
-    matrix = precomputed.read_vectors(config.embedder.model_dump(), layout.root)
-    precomputed.check_rows(matrix, config.embedder.path, read_fit_meta(layout.fit)["rows_read"])
+    matrix = embedder.matrix
+    assert matrix is not None, "fit opens the vector file"
+    check_rows(matrix, settings["path"], read_fit_meta(layout.fit)["rows_read"])
     return lambda batch: checked(matrix[batch["row"].to_numpy()], batch.num_rows, embedder.dim)
 
 
