@@ -54,3 +54,54 @@ def tracer(*arguments: str | Path, cwd: Path, stdin: bytes | None = None) -> sub
         check=False,
     )
     return subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
+
+
+class DvcProject:
+    """A git and DVC repository of its own, with the real programs and `tracer` on its path."""
+
+    def __init__(self, root: Path, home: Path) -> None:
+        self.root = root
+        programs = home / "bin"
+        programs.mkdir(parents=True)
+        shim = programs / "tracer"
+        shim.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m tracer_cli "$@"\n')
+        shim.chmod(0o755)
+        author = {f"GIT_{who}_{what}": "x@y.z" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+        self.environment = {
+            **os.environ,
+            **author,
+            "HOME": str(home),
+            "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}",
+            "PYTHONPATH": str(REPOSITORY),
+            "DVC_NO_ANALYTICS": "1",
+        }
+        self.git("init", "-q")
+        self.dvc("init", "-q")
+
+    def program(self, *command: str, fails: bool = False) -> str:
+        done = subprocess.run(
+            command, cwd=self.root, env=self.environment, capture_output=True, text=True, check=False, encoding="utf-8"
+        )
+        assert (done.returncode != 0) == fails, done.stdout + done.stderr
+        return done.stdout + done.stderr
+
+    def git(self, *arguments: str) -> str:
+        return self.program("git", *arguments)
+
+    def dvc(self, *arguments: str, fails: bool = False) -> str:
+        return self.program(sys.executable, "-m", "dvc", *arguments, fails=fails)
+
+    def commit(self) -> None:
+        self.git("add", "-A")
+        self.git("commit", "-q", "-m", "x")
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """`tracer` with its exit code."""
+        command = [sys.executable, "-m", "tracer_cli", *arguments]
+        return subprocess.run(
+            command, cwd=self.root, env=self.environment, capture_output=True, encoding="utf-8", check=False
+        )
+
+    def tracer(self, *arguments: str) -> str:
+        """`tracer`, which must succeed."""
+        return self.program(sys.executable, "-m", "tracer_cli", *arguments)

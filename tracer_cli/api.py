@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -83,7 +84,10 @@ def fit(
         embedder = settings.embedder
         if embeddings is not None:
             embedder = {"kind": "precomputed", "path": str(_store(layout, embeddings))}
-        run_all(layout, _config(settings, os.fspath(traces), embedder), progress)
+        checked_config = _config(settings, os.fspath(traces), embedder)
+        # What an earlier fit with another zoo left would otherwise lie beside this one's.
+        shutil.rmtree(layout.work / "artifacts", ignore_errors=True)
+        run_all(layout, checked_config, progress)
     return result_of(layout)
 
 

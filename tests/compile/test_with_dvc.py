@@ -1,64 +1,23 @@
 """The real DVC accepts what we compile, runs resolve, and shows changes as params."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from support import DvcProject
 from tracer_cli.compile import write
 
 pytestmark = [pytest.mark.dvc, pytest.mark.slow]
 
-REPOSITORY = Path(__file__).parents[2]
 GOLDEN = Path(__file__).parent / "golden"
 
 
-class Project:
-    def __init__(self, root: Path, home: Path) -> None:
-        self.root = root
-        programs = home / "bin"
-        programs.mkdir(parents=True)
-        shim = programs / "tracer"
-        shim.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m tracer_cli "$@"\n')
-        shim.chmod(0o755)
-        author = {f"GIT_{who}_{what}": "x@y.z" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
-        self.environment = {
-            **os.environ,
-            **author,
-            "HOME": str(home),
-            "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}",
-            "PYTHONPATH": str(REPOSITORY),
-            "DVC_NO_ANALYTICS": "1",
-        }
-        self.git("init", "-q")
-        self.dvc("init", "-q")
-
-    def program(self, *command: str, fails: bool = False) -> str:
-        done = subprocess.run(
-            command, cwd=self.root, env=self.environment, capture_output=True, text=True, check=False, encoding="utf-8"
-        )
-        assert (done.returncode != 0) == fails, done.stdout + done.stderr
-        return done.stdout + done.stderr
-
-    def git(self, *arguments: str) -> str:
-        return self.program("git", *arguments)
-
-    def dvc(self, *arguments: str, fails: bool = False) -> str:
-        return self.program(sys.executable, "-m", "dvc", *arguments, fails=fails)
-
-    def commit(self) -> None:
-        self.git("add", "-A")
-        self.git("commit", "-q", "-m", "x")
-
-
 @pytest.fixture
-def project(tmp_path: Path) -> Project:
+def project(tmp_path: Path) -> DvcProject:
     root = tmp_path / "project"
     root.mkdir()
-    made = Project(root, tmp_path / "home")
+    made = DvcProject(root, tmp_path / "home")
     for path in ("data/traces/2024/x.jsonl", "more/b.parquet", "vectors/x.npy"):
         (root / path).parent.mkdir(parents=True, exist_ok=True)
         (root / path).write_text("{}\n")
@@ -66,13 +25,13 @@ def project(tmp_path: Path) -> Project:
     return made
 
 
-def use(project: Project, name: str) -> None:
+def use(project: DvcProject, name: str) -> None:
     (project.root / "tracer.yaml").write_bytes((GOLDEN / f"{name}.tracer.yaml").read_bytes())
     write(project.root)
 
 
 @pytest.mark.parametrize("name", ["plain", "rich"])
-def test_dvc_accepts_and_runs_it(project: Project, name: str) -> None:
+def test_dvc_accepts_and_runs_it(project: DvcProject, name: str) -> None:
     use(project, name)
     project.commit()
     stages = [line.split()[0] for line in project.dvc("stage", "list").splitlines()]
@@ -92,7 +51,7 @@ def test_dvc_accepts_and_runs_it(project: Project, name: str) -> None:
     assert json.loads(project.dvc("params", "diff", "--json")) == {}
 
 
-def test_the_labels_of_the_holdout_reach_guard_and_report_alone(project: Project) -> None:
+def test_the_labels_of_the_holdout_reach_guard_and_report_alone(project: DvcProject) -> None:
     use(project, "plain")
     edges = project.dvc("dag", "--dot", "--outs").splitlines()
     start = '"artifacts/traces/holdout_labels.parquet" -> '
@@ -111,7 +70,7 @@ def test_the_labels_of_the_holdout_reach_guard_and_report_alone(project: Project
     assert "metrics/guard.json" in after
 
 
-def test_a_changed_target_is_one_line_of_params_diff_and_an_experiment_can_set_it(project: Project) -> None:
+def test_a_changed_target_is_one_line_of_params_diff_and_an_experiment_can_set_it(project: DvcProject) -> None:
     (project.root / "tracer.yaml").write_text(
         "# why\ntraces: [{path: data/traces/*.jsonl, label: 'yes'}]\ntargets:\n  agreement: 0.95 # agreed with Ann\n"
     )
@@ -128,7 +87,7 @@ def test_a_changed_target_is_one_line_of_params_diff_and_an_experiment_can_set_i
     assert write(project.root, check=True).stale == ()
 
 
-def test_an_experiment_that_sets_params_yaml_is_refused_with_the_place(project: Project) -> None:
+def test_an_experiment_that_sets_params_yaml_is_refused_with_the_place(project: DvcProject) -> None:
     use(project, "plain")
     project.dvc("repro", "resolve")
     project.commit()
@@ -137,7 +96,7 @@ def test_an_experiment_that_sets_params_yaml_is_refused_with_the_place(project: 
     assert "dvc exp run -S tracer.yaml:targets.agreement=0.91" in told
 
 
-def test_freezing_is_one_line_and_not_stale(project: Project) -> None:
+def test_freezing_is_one_line_and_not_stale(project: DvcProject) -> None:
     use(project, "rich")
     project.commit()
     stages = ("resolve", "ingest", "embed", "calibrate", "guard", "report")

@@ -38,6 +38,7 @@ def command(texts: tuple[str, ...], policy: Path, target: float | None, batch_si
       tracer route < requests.jsonl > answers.jsonl
     """
     import json
+    import sys
 
     from tracer_cli.errors import DataError
     from tracer_cli.runtime.lines import route_lines
@@ -49,7 +50,7 @@ def command(texts: tuple[str, ...], policy: Path, target: float | None, batch_si
             click.echo(json.dumps(router.predict(text), ensure_ascii=False))
         return
     failed = 0
-    for answer in route_lines(router, click.get_binary_stream("stdin"), batch_size):
+    for answer in route_lines(router, sys.stdin.buffer, batch_size):
         click.echo(json.dumps(answer, ensure_ascii=False))
         failed += "error" in answer
     if failed:

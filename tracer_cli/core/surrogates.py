@@ -295,13 +295,14 @@ def _convert(estimator: Any, width: int) -> onnx.ModelProto:
         from onnxmltools import convert_lightgbm
         from onnxmltools.convert.common.data_types import FloatTensorType
 
-        return convert_lightgbm(
+        converted: onnx.ModelProto = convert_lightgbm(
             estimator,
             name="surrogate",
             initial_types=[("vectors", FloatTensorType([None, width]))],
             target_opset=15,  # the converter's newest; it emits a tree ensemble only, which reads the same under OPSET
             zipmap=False,
         )
+        return converted
     from skl2onnx import to_onnx
     from skl2onnx.common.data_types import FloatTensorType
 

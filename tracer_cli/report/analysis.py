@@ -88,7 +88,7 @@ def _pick(rows: Rows, mask: NDArray[np.bool_], order: NDArray[np.float64]) -> li
     chosen = chosen[np.argsort(order[chosen], kind="stable")][:EXAMPLES]
     return [
         {
-            "text": rows.texts[i],
+            "text": rows.texts[int(i)],
             "teacher": str(rows.labels[i]),
             "surrogate": str(rows.predicted[i]),
             "accept_score": round(float(rows.scores[i]), 4),

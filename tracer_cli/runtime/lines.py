@@ -64,5 +64,7 @@ def _parse(number: int, line: bytes) -> dict[str, Any]:
     request: dict[str, Any] = {"line": number} | ({"id": value["id"]} if "id" in value else {})
     for name in (*TEXT_FIELDS, VECTOR_FIELD):
         if name in value:
-            return request | {"input": value[name]}
+            kind, wanted = (list, "a list of numbers") if name == VECTOR_FIELD else (str, "a text")
+            right = isinstance(value[name], kind)
+            return request | ({"input": value[name]} if right else {"error": f"{name} must be {wanted}"})
     return request | {"error": f"expected one of the fields {', '.join((*TEXT_FIELDS, VECTOR_FIELD))}"}

@@ -28,7 +28,7 @@ def _opened(file: TraceFile, scratch: Path) -> Iterator[pq.ParquetFile]:
             source = path.open("rb")
         with source, pq.ParquetFile(source, pre_buffer=False) as parquet:
             yield parquet
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
+    except (pa.ArrowException, OSError) as error:
         raise DataError(f"{file.name}: cannot be read as Parquet ({error})") from error
     finally:
         if path != file.path:
@@ -56,7 +56,12 @@ def read_columns(file: TraceFile, columns: Collection[str] | None, scratch: Path
     with _opened(file, scratch) as parquet:
         names = None if columns is None else [name for name in parquet.schema_arrow.names if name in columns]
         for batch in parquet.iter_batches(BATCH_ROWS, columns=names, use_threads=False):
-            yield from _plain_times(batch).to_pylist()
+            plain = _plain_times(batch)
+            try:
+                rows = plain.to_pylist()
+            except UnicodeDecodeError:
+                rows = _undecoded(plain).to_pylist()
+            yield from rows
 
 
 def _plain_times(batch: pa.RecordBatch) -> pa.RecordBatch:
@@ -71,3 +76,13 @@ def _iso(array: pa.Array) -> pa.Array:
     if pa.types.is_duration(array.type):
         return array.view(pa.int64())
     return array.cast(pa.string())
+
+
+def _undecoded(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Strings as bytes: Parquet does not check that they are UTF-8, and one bad row must not cost the batch."""
+    arrays = []
+    for array in batch.columns:
+        plain = array.dictionary_decode() if pa.types.is_dictionary(array.type) else array
+        text = pa.types.is_string(plain.type) or pa.types.is_large_string(plain.type)
+        arrays.append(plain.cast(pa.large_binary()) if text else plain)
+    return pa.RecordBatch.from_arrays(arrays, names=batch.schema.names)
