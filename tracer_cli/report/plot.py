@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 WIDTH, HEIGHT = 720, 380
-LEFT, RIGHT, TOP, BOTTOM = 62, 16, 16, 48
+LEFT, RIGHT, TOP, BOTTOM = 62, 36, 16, 48
 
 
 def frontier_plot(
