@@ -236,11 +236,19 @@ def read_bytes(path: Path) -> bytes:
         return path.read_bytes()
 
 
+class _Writer:
+    """Only `write`: numpy then writes block by block instead of through the C library."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self.write = file.write
+
+
 def write_array(path: Path, array: np.ndarray[Any, Any]) -> None:
     import numpy as np
 
     with replacing(path) as temporary, temporary.open("wb") as file:
-        np.save(file, array, allow_pickle=False)
+        # Not np.save to the file itself: that reports a full disk without saying so.
+        np.lib.format.write_array(_Writer(file), np.asarray(array), allow_pickle=False)
 
 
 def read_array(path: Path) -> np.ndarray[Any, Any]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -53,14 +55,44 @@ def test_bad_input_is_exit_2_and_a_sentence(tmp_path: Path, arguments: tuple[str
     assert "Traceback" not in done.stderr and "bug in tracer" not in done.stderr
 
 
-def test_a_read_only_or_full_disk_is_a_sentence(fitted: FitResult, tmp_path: Path) -> None:
-    """/dev/full is the kernel's full disk; a file where a folder should be is the portable read-only case."""
+def test_an_impossible_folder_is_a_sentence(fitted: FitResult, tmp_path: Path) -> None:
     write_jsonl(tmp_path / "t.jsonl", example_traces(60))
     (tmp_path / "file").write_text("")
     done = tracer("fit", "t.jsonl", "--artifact-dir", "file/x", cwd=tmp_path)
     assert done.returncode == 2 and "a part of the path is a file, not a folder" in done.stderr
     done = tracer("report-html", str(fitted.path), "--output", "/proc/r.html", "--no-open", cwd=tmp_path)
     assert done.returncode == 2 and "cannot write /proc/r.html" in done.stderr
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 2 MB of its own."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(folder)], capture_output=True, text=True, check=False
+    )
+    if mount.returncode:
+        pytest.skip(f"mounting a file system needs root: {mount.stderr.strip()}")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_a_full_disk_is_a_sentence_and_leaves_no_half_written_file(small_disk: Path, tmp_path: Path) -> None:
+    write_jsonl(tmp_path / "t.jsonl", example_traces(900))
+    done = tracer("fit", "t.jsonl", "--artifact-dir", small_disk / "p", cwd=tmp_path)
+    assert done.returncode == 2, done.stderr
+    assert "the disk is full: free some space and run again" in done.stderr
+    left = list(small_disk.rglob("*"))
+    assert [path for path in left if path.name.endswith(".tmp") or path.name == "manifest.json"] == []
+
+
+def test_a_read_only_disk_is_a_sentence(small_disk: Path, tmp_path: Path) -> None:
+    write_jsonl(tmp_path / "t.jsonl", example_traces(60))
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    done = tracer("fit", "t.jsonl", "--artifact-dir", small_disk / "p", cwd=tmp_path)
+    assert done.returncode == 2, done.stderr
+    assert "the file system is read-only" in done.stderr
 
 
 @pytest.mark.slow

@@ -354,7 +354,7 @@ def test_not_one_usable_row(tmp_path: Path) -> None:
         ("a.jsonl", b"\n\n", "traces: a.jsonl is empty"),
         ("a.csv", b"", "traces: a.csv is empty"),
         ("a.csv", b"input,teacher\n", "traces: a.csv is empty"),
-        ("a.jsonl.gz", gzip.compress(b""), "traces: a.jsonl.gz is empty"),
+        ("a.jsonl.gz", gzip.compress(b"", mtime=0), "traces: a.jsonl.gz is empty"),
         ("a.jsonl.gz", b"no archive", "a.jsonl.gz: cannot be decompressed"),
         ("a.parquet", b"no parquet", "a.parquet: cannot be read as Parquet"),
         ("a.parquet", as_parquet([{"text": "x", "kind": "y"}]), "a.parquet: no field for `label` is named in tracer.yaml"),
@@ -458,11 +458,13 @@ def test_no_row_is_lost_whatever_the_bytes(tmp_path: Path, kind: str, data: st.D
 
 
 MEASURE = """
-import json, resource, sys, time
+import json, resource, sys
 from pathlib import Path
 from tracer_cli.artifacts import Layout
 from tracer_cli.config.schema import Config
 from tracer_cli.stages import ingest
+from tracer_cli.traces import store
+store.MEMORY_LIMIT = "120MB"
 layout = Layout.of_folder(Path(sys.argv[1]), Path(sys.argv[1]) / "out")
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 ingest.run(layout, Config.model_validate({"schema": 1, "traces": [{"path": "a.jsonl"}]}))
@@ -472,14 +474,14 @@ print(json.dumps({"before": before, "peak": resource.getrusage(resource.RUSAGE_S
 
 @pytest.mark.slow
 def test_memory_is_bounded(tmp_path: Path) -> None:
-    """300 MB of traces in a process that grows by less than the traces are long."""
+    """400 MB of traces in a process that grows by less than the traces are long."""
     with (tmp_path / "a.jsonl").open("w") as file:
         for i in range(100_000):
-            filler = " ".join(str((i * 7919 + j * j) % 100_003) for j in range(520))
+            filler = " ".join(str((i * 7919 + j * j) % 100_003) for j in range(700))
             file.write(json.dumps({"input": f"{i} {filler}", "teacher": f"label {i % 20}"}) + "\n")
     size = (tmp_path / "a.jsonl").stat().st_size
-    assert size > 250e6
+    assert size > 380e6
     done = subprocess.run([sys.executable, "-c", MEASURE, str(tmp_path)], capture_output=True, text=True, check=True)
-    memory = json.loads(done.stdout)
-    assert (memory["peak"] - memory["before"]) * 1024 < 900e6
+    memory = json.loads(done.stdout)  # nothing else is printed
+    assert (memory["peak"] - memory["before"]) * 1024 < size
     assert numbers(Layout.of_folder(tmp_path, tmp_path / "out"))["distinct_texts"] == 100_000
