@@ -485,3 +485,17 @@ def test_memory_is_bounded(tmp_path: Path) -> None:
     memory = json.loads(done.stdout)  # nothing else is printed
     assert (memory["peak"] - memory["before"]) * 1024 < size
     assert numbers(Layout.of_folder(tmp_path, tmp_path / "out"))["distinct_texts"] == 100_000
+
+
+def test_broken_json_in_line_7_and_one_label_are_named(tmp_path: Path) -> None:
+    """As in a report of a bug: the line of the one, and what is missing in the other."""
+    lines = [json.dumps(row) for row in good(40)]
+    lines[6] = lines[6][:-1]
+    (tmp_path / "a.jsonl").write_text("\n".join(lines))
+    layout = run(tmp_path, config("a.jsonl"))
+    (row,) = rejected(layout)
+    assert row["line"] == 7 and row["reason"].startswith("not valid JSON") and row["row"] == lines[6]
+    jsonl(tmp_path / "b.jsonl", [{"input": f"text {i}", "teacher": "same"} for i in range(40)])
+    assert "all fit rows have the label 'same', and a classifier needs at least two labels" in error(
+        tmp_path, config("b.jsonl")
+    )
