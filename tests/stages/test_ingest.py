@@ -8,7 +8,7 @@ import io
 import json
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +66,7 @@ def good(n: int, start: int = 0) -> Rows:
     return [{"input": f"message number {i}", "teacher": f"label {i % 3}"} for i in range(start, start + n)]
 
 
-def jsonl(path: Path, rows: Rows | list[str]) -> Path:
+def jsonl(path: Path, rows: Sequence[dict[str, Any] | str]) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     lines = [row if isinstance(row, str) else json.dumps(row) for row in rows]
     path.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
@@ -116,7 +116,7 @@ def test_the_fit_table_does_not_depend_on_the_holdout_s_labels(tmp_path: Path) -
 
 def test_the_same_text_twice_is_one_row_with_the_majority_label(tmp_path: Path) -> None:
     source = {"path": "a.jsonl", "id": "id", "timestamp": "at", "ground_truth": "truth"}
-    extra = [
+    extra: Rows = [
         {"input": "Where is  it?", "teacher": "b", "id": 7, "at": "2024-01-02", "truth": None},
         {"input": " Where is it?\n", "teacher": "a", "id": 8, "at": "2024-01-01", "truth": "t1"},
         {"input": "Where\u00a0is it?", "teacher": "a", "id": 9, "at": None, "truth": "t2"},
@@ -225,6 +225,7 @@ def test_threads_and_batches_do_not_change_the_bytes(tmp_path: Path, monkeypatch
     one = run(tmp_path, config("a.jsonl"), "one")
     monkeypatch.setattr(store, "THREADS", 1)
     monkeypatch.setattr(store, "BATCH_ROWS", 37)
+    monkeypatch.setattr(store, "MEMORY_LIMIT", "50MB")
     other = run(tmp_path, config("a.jsonl"), "other")
     for name in ("fit", "holdout", "holdout_labels", "rejected", "traces_metrics"):
         assert getattr(one, name).read_bytes() == getattr(other, name).read_bytes(), name
@@ -481,7 +482,8 @@ def test_memory_is_bounded(tmp_path: Path) -> None:
             file.write(json.dumps({"input": f"{i} {filler}", "teacher": f"label {i % 20}"}) + "\n")
     size = (tmp_path / "a.jsonl").stat().st_size
     assert size > 380e6
-    done = subprocess.run([sys.executable, "-c", MEASURE, str(tmp_path)], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", MEASURE, str(tmp_path)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
     memory = json.loads(done.stdout)  # nothing else is printed
     assert (memory["peak"] - memory["before"]) * 1024 < size
     assert numbers(Layout.of_folder(tmp_path, tmp_path / "out"))["distinct_texts"] == 100_000

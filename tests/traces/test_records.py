@@ -132,9 +132,18 @@ def test_a_csv_field_of_ten_megabytes_is_read(tmp_path: Path) -> None:
     assert [len(record.fields["input"]) for record in found if record.fields] == [10_000_000, 1]
 
 
-def test_a_csv_header_with_bad_bytes_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"a\.csv, line 2: the header cannot be read: not UTF-8"):
-        read(tmp_path / "a.csv", b"\ninp\xfft,teacher\na,b\n")
+@pytest.mark.parametrize(
+    ("data", "problem"),
+    [
+        (b"\ninp\xfft,teacher\na,b\n", "line 2: the header cannot be read: not UTF-8"),
+        (b"input,teacher\ra,b\rc,d\r", "line 1: the header cannot be read: it holds a lone carriage return"),
+        (b"in\0put,teacher\n", "line 1: the header cannot be read: not CSV: the line holds a NUL byte"),
+    ],
+)
+def test_a_csv_header_that_cannot_be_read_is_an_error(tmp_path: Path, data: bytes, problem: str) -> None:
+    with pytest.raises(DataError) as error:
+        read(tmp_path / "a.csv", data)
+    assert str(error.value).startswith(f"a.csv, {problem}")
 
 
 @given(st.lists(st.sampled_from(['"', ",", "\n", "\r", "a", "b c", '""', "\0", "\udcff"]), max_size=40))

@@ -148,9 +148,14 @@ def _csv_header(file: TraceFile, lines: _CsvLines) -> tuple[str, list[str]] | No
         text = next(lines, None)
     if text is None:
         return None
-    if problem := lines.problem():
+    problem = lines.problem()
+    candidates: dict[str, list[str]] = {}
+    try:
+        candidates = {mark: next(csv.reader([text], delimiter=mark), []) for mark in DELIMITERS}
+    except csv.Error:
+        problem = problem or "it holds a lone carriage return; lines must end with a newline"
+    if problem is not None:
         raise DataError(f"{file.name}, line {lines.row[0].number}: the header cannot be read: {problem}")
-    candidates = {mark: next(csv.reader([text], delimiter=mark), []) for mark in DELIMITERS}
     delimiter = max(DELIMITERS, key=lambda mark: len(candidates[mark]))
     return delimiter, [name.strip() for name in candidates[delimiter]]
 
