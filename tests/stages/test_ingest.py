@@ -465,7 +465,7 @@ from tracer_cli.artifacts import Layout
 from tracer_cli.config.schema import Config
 from tracer_cli.stages import ingest
 from tracer_cli.traces import store
-store.MEMORY_LIMIT = "120MB"
+store.MEMORY_LIMIT = "240MB"
 layout = Layout.of_folder(Path(sys.argv[1]), Path(sys.argv[1]) / "out")
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 ingest.run(layout, Config.model_validate({"schema": 1, "traces": [{"path": "a.jsonl"}]}))

@@ -24,6 +24,10 @@ from tracer_cli.errors import ModelError
 Floats = NDArray[np.float32]
 EXPORT_TOLERANCE = 1e-4
 
+# scikit-learn runs these through its own Parallel, which replaces the process's warning filters while it works:
+# two at once would restore each other's.
+ONE_AT_A_TIME = frozenset({"sgd", "random_forest", "extra_trees"})
+
 
 @dataclass(frozen=True)
 class Surrogate:
@@ -228,8 +232,8 @@ def cross_fit(
 ) -> CrossFit:
     """Fit one model per fold on the other folds' rows, and one on all rows.
 
-    folds: (n,) fold numbers. The fits run side by side in `workers` threads (default: one per core), each
-    on a single BLAS or OpenMP thread: on small matrices several threads per fit are slower than one.
+    folds: (n,) fold numbers. The fits run side by side in `workers` threads (default: one per core; the kinds in
+    ONE_AT_A_TIME do not), each on a single BLAS or OpenMP thread: on small matrices several are slower than one.
     on_fit: called after each of the folds + 1 fits.
     """
     # The largest fit first, so that no worker waits for it at the end.
@@ -249,7 +253,8 @@ def cross_fit(
         warnings.filterwarnings("ignore", category=_convergence_warning())
         # Many labels with few rows each are what some teachers have, not a regression.
         warnings.filterwarnings("ignore", message="The number of unique classes is greater than 50%")
-        with threadpool_limits(1), ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool:
+        side_by_side = 1 if kind in ONE_AT_A_TIME else workers or os.cpu_count() or 1
+        with threadpool_limits(1), ThreadPoolExecutor(side_by_side) as pool:
             results = list(pool.map(work, parts))
     out_of_fold = np.zeros((len(labels), n_labels), np.float32)
     for _, held, predicted in results[1:]:
