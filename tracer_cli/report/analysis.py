@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -27,7 +28,7 @@ class Rows:
     scores: NDArray[np.float64]
     handled: NDArray[np.bool_]
 
-    @property
+    @cached_property
     def agrees(self) -> NDArray[np.bool_]:
         return np.asarray(self.labels == self.predicted, bool)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import dataclass
+from functools import cached_property
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -52,7 +53,7 @@ class Evidence:
     decisions: Decisions
     counts: NDArray[np.int64]
 
-    @property
+    @cached_property
     def agrees(self) -> NDArray[np.bool_]:
         return np.array([a == b for a, b in zip(self.labels, self.predicted, strict=True)], bool)
 
