@@ -18,7 +18,7 @@ from tracer_cli.config.schema import Config
 from tracer_cli.embedders import checked
 from tracer_cli.errors import ConfigError
 from tracer_cli.progress import Progress, silent
-from tracer_cli.stages import calibrate, embed, guard, ingest, report, train
+from tracer_cli.stages import calibrate, embed, fit_rows, guard, ingest, report, train
 
 EMBEDDINGS = "embeddings.npy"
 
@@ -27,7 +27,7 @@ EMBEDDINGS = "embeddings.npy"
 class FitConfig:
     """What to fit, with tracer-llm's names where it has them.
 
-    embedder, zoo: sections of tracer.yaml as dictionaries; None for the defaults. text_field, label_field:
+    embedder, zoo, acceptor, blend: as in tracer.yaml; None for the defaults. text_field, label_field:
     None to find them by their usual names. confidence: the certificate fails with at most 1 - confidence.
     """
 
@@ -36,8 +36,12 @@ class FitConfig:
     min_deploy_coverage: float = 0.05
     seed: int = 0
     confidence: float = 0.95
-    evidence: Literal["holdout"] = "holdout"
+    evidence: Literal["holdout", "crossfit"] = "holdout"
     scope: Literal["handled", "overall"] = "handled"
+    method: Literal["auto", "global", "l2d", "rsb"] = "auto"
+    per_label_min: float | None = None
+    acceptor: dict[str, Any] | None = None
+    blend: int | None = None
     embedder: dict[str, Any] | None = None
     zoo: dict[str, dict[str, Any]] | None = None
     text_field: str | None = None
@@ -95,9 +99,10 @@ def run_all(layout: Layout, config: Config, progress: Progress = silent) -> None
     """Every stage in order, as `dvc repro` runs them."""
     ingest.run(layout, config)
     embed.run(layout, config, progress)
+    rows = fit_rows.read(layout, config)
     for slug in config.slugs():
-        train.run(layout, config, slug, progress)
-    calibrate.run(layout, config)
+        train.run(layout, config, slug, progress, rows)
+    calibrate.run(layout, config, rows)
     guard.run(layout, config)
     report.run(layout, config)
 
@@ -129,16 +134,19 @@ def _config(settings: FitConfig, traces: str, embedder: dict[str, Any] | None) -
             "confidence": settings.confidence,
             "evidence": settings.evidence,
             "scope": settings.scope,
+            "method": settings.method,
+            "per_label_min": settings.per_label_min,
         },
     }
-    if embedder is not None:
-        values["embedder"] = embedder
-    if settings.zoo is not None:
-        values["zoo"] = settings.zoo
+    optional = {"embedder": embedder, "zoo": settings.zoo, "acceptor": settings.acceptor, "blend": settings.blend}
+    values |= {key: value for key, value in optional.items() if value is not None}
     try:
         return Config.model_validate(values)
     except ValidationError as error:
-        lines = [f"{'.'.join(str(part) for part in e['loc'])}: {e['msg']}" for e in error.errors(include_url=False)]
+        lines = [
+            f"{'.'.join(str(part) for part in (*e['loc'], *e.get('ctx', {}).get('at', ())))}: {e['msg']}"
+            for e in error.errors(include_url=False)
+        ]
         raise ConfigError("the settings are not valid:\n" + "\n".join(f"  {line}" for line in lines)) from error
 
 

@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 STAGES = ("resolve", "ingest", "embed", "train", "calibrate", "guard", "report")
 
 # Raised by one whenever what a stage computes from the same inputs changes: DVC then runs it again.
-STAGE_VERSIONS = {"ingest": 1, "embed": 1, "train": 1, "calibrate": 1, "guard": 1, "report": 1}
+STAGE_VERSIONS = {"ingest": 2, "embed": 1, "train": 2, "calibrate": 2, "guard": 2, "report": 2}
 
-MANIFEST_SCHEMA = 1
+MANIFEST_SCHEMA = 2
 
 
 @dataclass(frozen=True)
@@ -100,12 +100,12 @@ class Layout:
 
     @property
     def candidate(self) -> Path:
-        """candidate.json, policy.onnx, oof.parquet, frontier.json: the policy that the guard tests."""
+        """candidate.json, policy.onnx, oof.parquet: the policy that the guard tests, and its out-of-fold rows."""
         return self.work / "artifacts" / "candidate"
 
     @property
     def guard_rows(self) -> Path:
-        """key, label, predicted, accept_score, distance: the evidence, one row per holdout text."""
+        """key, label, predicted, accept_score, distance: one row per holdout text."""
         return self.work / "artifacts" / "guard" / "rows.parquet"
 
     @property

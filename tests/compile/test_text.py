@@ -11,6 +11,7 @@ from tracer_cli.compile import dvc_yaml, params_yaml
 from tracer_cli.compile.dvc import dvc_data
 from tracer_cli.compile.emit import emit, scalar
 from tracer_cli.config.load import load_config
+from tracer_cli.config.resolve import params_of
 from tracer_cli.config.schema import Config
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -72,6 +73,46 @@ def test_the_target_is_a_param_of_calibrate_and_later_alone() -> None:
         "guard",
         "report",
     ]
+
+
+def read_by(stage: dict[str, list[str]], params: dict[str, object]) -> list[object]:
+    """The values that DVC watches for a stage."""
+    found = []
+    for key in stage.get("params", ()):
+        value: object = params
+        for part in key.replace(".${item.model}", "").split("."):
+            value = value[part]  # type: ignore[index]
+        found.append(value)
+    return found
+
+
+LATE = ["calibrate", "guard", "report"]
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"targets": {"agreement": 0.9}}, LATE),
+        ({"targets": {"confidence": 0.9}}, LATE),
+        ({"targets": {"frontier": [0.9]}}, LATE),
+        ({"targets": {"scope": "overall"}}, LATE),
+        ({"targets": {"method": "rsb"}}, LATE),
+        ({"targets": {"per_label_min": 0.9}}, LATE),
+        ({"acceptor": {"kind": "lightgbm"}}, LATE),
+        ({"acceptor": {"distance_quantile": None}}, LATE),
+        ({"blend": 1}, LATE),
+        ({"targets": {"min_coverage": 0.1}}, ["guard"]),
+        ({"targets": {"evidence": "crossfit"}}, ["ingest", "train", *LATE]),
+        ({"split": {"folds": 3}}, ["train", "calibrate", "guard"]),
+        ({"zoo": {"a": {"kind": "kernel_ridge", "gamma": 1}}}, ["train", "calibrate", "guard"]),
+        ({"cost": {"per_call": 1}}, ["report"]),
+    ],
+)
+def test_a_change_reaches_the_stages_that_read_it_alone(change: dict[str, object], expected: list[str]) -> None:
+    base = {"embedder": {"kind": "sentence-transformers"}, "zoo": {"a": {"kind": "kernel_ridge"}}}
+    old, new = params_of(config(**base)), params_of(config(**{**base, **change}))
+    stages = dvc_data(config(**base))["stages"]
+    assert [name for name, stage in stages.items() if read_by(stage, old) != read_by(stage, new)] == expected
 
 
 def test_every_stage_is_described_and_runs_one_plain_command() -> None:

@@ -35,7 +35,7 @@ def test_dvc_accepts_and_runs_it(project: DvcProject, name: str) -> None:
     use(project, name)
     project.commit()
     stages = [line.split()[0] for line in project.dvc("stage", "list").splitlines()]
-    slugs = {"plain": ["logreg", "mlp", "lgbm"], "rich": ["null", "gr-e-1-5", "model-1f600", "m-1e-3"]}[name]
+    slugs = {"plain": ["kernel", "logreg", "knn"], "rich": ["null", "gr-e-1-5", "model-1f600", "m-1e-3", "near"]}[name]
     trained = [f"train@{slug}" for slug in slugs]
     assert stages == ["resolve", "ingest", "embed", *trained, "calibrate", "guard", "report"]
 

@@ -41,6 +41,12 @@ def test_expectations_read_like_a_sentence() -> None:
 
     assert expected("split", "folds") == "a whole number from 2 to 20"
     assert expected("split", "holdout") == "auto or a number above 0 and below 1"
+    assert expected("zoo", "any", "kernel_ridge", "gamma") == "auto or a number above 0"
+    assert expected("acceptor", "distance_quantile") == "a number above 0 and below 1 or null"
+    text_features = ("embedder", "sentence-transformers", "text_features")
+    assert expected(*text_features).startswith("a mapping with some of the keys dim, weight, word_ngrams")
+    assert expected(*text_features).endswith(" or null")
+    assert expected(*text_features, "word_ngrams") == "a whole number from 1 to 3"
     assert expected("targets", "scope") == "one of handled, overall"
     assert expected("zoo", "any", "mlp", "hidden") == "a list of 1 to 4 items (each: a whole number of at least 1)"
     assert expected("zoo", "any", "random_forest", "max_depth") == "a whole number of at least 1 or null"

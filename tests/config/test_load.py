@@ -6,10 +6,17 @@ from pathlib import Path
 import pytest
 
 from tracer_cli.config.load import load_config
-from tracer_cli.config.schema import MlpModel, RandomForestModel
+from tracer_cli.config.schema import (
+    KernelRidgeModel,
+    LogisticRegressionModel,
+    MlpModel,
+    NearestNeighboursModel,
+    RandomForestModel,
+)
 from tracer_cli.errors import ConfigError
 
 BAD = Path(__file__).parent / "bad"
+PRECOMPUTED = "{kind: precomputed, path: vectors/x.npy}"
 CASES = sorted(path.stem for path in BAD.glob("*.yaml"))
 
 
@@ -81,7 +88,42 @@ def test_numbers_are_numbers_in_any_core_spelling(tmp_path: Path) -> None:
 
 def test_only_traces_is_needed_and_a_byte_order_mark_is_no_error(tmp_path: Path) -> None:
     config = load_config(write(tmp_path, "\ufefftraces: [{path: data/a.jsonl}]\n"))
-    assert list(config.zoo) == ["logreg", "mlp", "lgbm"]
+    assert list(config.zoo) == ["kernel", "logreg", "knn"]
+
+
+def test_auto_is_a_word_and_anything_else_a_number(tmp_path: Path) -> None:
+    config = load_config(
+        write(
+            tmp_path,
+            "traces: [{path: data/a.jsonl}]\n"
+            "zoo:\n"
+            "  a: {kind: kernel_ridge, gamma: auto, penalty: 1e-1}\n"
+            "  b: {kind: logistic_regression, C: 10}\n"
+            "  c: {kind: nearest_neighbours, sharpness: 'auto'}\n",
+        )
+    )
+    a, b, c = config.zoo.values()
+    assert isinstance(a, KernelRidgeModel)
+    assert isinstance(b, LogisticRegressionModel)
+    assert isinstance(c, NearestNeighboursModel)
+    assert (a.gamma, a.penalty) == ("auto", 0.1)
+    assert (b.C, type(b.C)) == (10.0, float)
+    assert (c.k, c.sharpness) == (30, "auto")
+
+
+def test_null_turns_a_check_off_where_it_may(tmp_path: Path) -> None:
+    settings = "acceptor: {distance_quantile: null}\ntargets: {per_label_min: ~}\n"
+    config = load_config(write(tmp_path, f"traces: [{{path: data/a.jsonl}}]\n{settings}"))
+    assert (config.acceptor.distance_quantile, config.targets.per_label_min) == (None, None)
+
+
+@pytest.mark.parametrize(
+    "embedder",
+    ["{kind: sentence-transformers}", "{kind: sentence-transformers, text_features: null}", PRECOMPUTED],
+)
+def test_crossfit_takes_an_embedder_that_is_not_fitted(tmp_path: Path, embedder: str) -> None:
+    text = f"traces: [{{path: data/a.jsonl}}]\nembedder: {embedder}\ntargets: {{evidence: crossfit}}\n"
+    assert load_config(write(tmp_path, text)).targets.evidence == "crossfit"
 
 
 def test_an_anchor_may_be_used_again(tmp_path: Path) -> None:

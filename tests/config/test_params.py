@@ -72,9 +72,27 @@ def test_every_default_is_written() -> None:
     params = params_of(Config.model_validate(raw()))
     assert params["calibrate"]["targets"]["agreement"] == 0.95
     assert params["guard"] == {"min_coverage": 0.05}
-    assert list(params["train"]["zoo"]) == ["logreg", "mlp", "lgbm"]
-    assert params["train"]["zoo"]["mlp"]["hidden"] == [256]
+    assert params["calibrate"]["acceptor"] == {"kind": "logistic_regression", "distance_quantile": 0.999}
+    assert params["calibrate"]["blend"] == 6
+    assert list(params["train"]["zoo"]) == ["kernel", "logreg", "knn"]
+    assert params["train"]["zoo"]["kernel"] == {
+        "name": "kernel",
+        "kind": "kernel_ridge",
+        "gamma": "auto",
+        "penalty": "auto",
+    }
     assert set(params["stage_version"]) == {"ingest", "embed", "train", "calibrate", "guard", "report"}
+
+
+def test_the_evidence_stands_with_each_stage_that_it_decides_about() -> None:
+    values = raw(embedder={"kind": "sentence-transformers"}, targets={"evidence": "crossfit"})
+    config = Config.model_validate(values)
+    params = params_of(config)
+    for place in (params["ingest"], params["train"], params["calibrate"]["targets"]):
+        assert place["evidence"] == "crossfit"
+    assert config_of(params) == config
+    for at in (("ingest", "evidence"), ("train", "evidence"), ("calibrate", "targets", "evidence")):
+        assert source_key(at, params) == ("targets", "evidence")
 
 
 def test_every_value_of_params_yaml_has_a_key_in_tracer_yaml_or_is_a_stage_version() -> None:
@@ -111,6 +129,13 @@ def test_a_wrong_value_is_named() -> None:
     params = params_of(Config.model_validate(raw()))
     params["train"]["folds"] = 1
     with pytest.raises(ConfigError, match=r"params\.yaml: split\.folds: .*`tracer compile`"):
+        config_of(params)
+
+
+def test_values_that_do_not_go_together_are_named() -> None:
+    params = params_of(Config.model_validate(raw()))
+    params["calibrate"]["targets"]["evidence"] = "crossfit"
+    with pytest.raises(ConfigError, match=r"params\.yaml: targets\.evidence: crossfit needs .*`tracer compile`"):
         config_of(params)
 
 

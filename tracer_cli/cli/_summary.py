@@ -56,7 +56,7 @@ def policy_table(manifest: dict[str, Any]) -> RenderableType:
         "embedder": f"{manifest['embedder']['kind']}, {manifest['dim']} dimensions",
         "coverage": f"{percent(deployed['coverage'])} of inputs ({interval(deployed['coverage_interval'])})",
         "agreement": agreement,
-        "evidence": f"{manifest['holdout_rows']} holdout texts, {manifest['fit_rows']} texts to fit on",
+        "evidence": f"{manifest['evidence_rows']} holdout texts, {manifest['fit_rows']} texts to fit on",
     }
     for name, value in rows.items():
         table.add_row(name, Text(value))
@@ -74,9 +74,9 @@ def targets_table(manifest: dict[str, Any]) -> RenderableType:
         mark = " *" if t["target"] == manifest["target"] else ""
         if t["certified"]:
             cells = [percent(t["coverage"]), percent(t["agreement"]), interval(t["agreement_interval"])]
-            table.add_row(f"{t['target']:g}{mark}", *cells, f"{t['handled']}/{t['holdout_rows']}")
+            table.add_row(f"{t['target']:g}{mark}", *cells, f"{t['handled']}/{t['evidence_rows']}")
         else:
-            table.add_row(f"{t['target']:g}{mark}", "none", "-", "-", f"0/{t['holdout_rows']}")
+            table.add_row(f"{t['target']:g}{mark}", "none", "-", "-", f"0/{t['evidence_rows']}")
     return table
 
 

@@ -72,7 +72,7 @@ def _train(layout: Layout, slugs: list[str]) -> Stage:
         "matrix": {"model": slugs},
         "cmd": "tracer run train --model ${item.model}",
         "deps": _paths(layout.fit, layout.fit_vectors),
-        "params": ["seed", "stage_version.train", "train.folds", "train.zoo.${item.model}"],
+        "params": ["seed", "stage_version.train", "train.evidence", "train.folds", "train.zoo.${item.model}"],
         "outs": _paths(layout.model("${item.model}")),
     }
 

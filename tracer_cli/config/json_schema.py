@@ -39,6 +39,7 @@ def locate(loc: KeyPath) -> Spot:
     path: list[str | int] = []
     optional = False
     for index, part in enumerate(loc):
+        node = _section_or_null(node)
         if "discriminator" in node:
             node = _resolved({"$ref": node["discriminator"]["mapping"][str(part)]})
         elif part == "[key]":
@@ -111,6 +112,12 @@ def _resolved(node: Node) -> Node:
     while "$ref" in node:
         node = _model_schema()["$defs"][node["$ref"].rsplit("/", 1)[1]]
     return node
+
+
+def _section_or_null(node: Node) -> Node:
+    """The section of a node that is one or null: pydantic's location does not name the branch."""
+    sections = [branch for branch in map(_resolved, node.get("anyOf", ())) if "properties" in branch]
+    return sections[0] if len(sections) == 1 else node
 
 
 def _span(node: Node, low: str, high: str, before: str, after: str) -> str:

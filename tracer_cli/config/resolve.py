@@ -25,13 +25,22 @@ def params_of(config: Config) -> dict[str, Any]:
         "project": values["project"],
         "seed": values["seed"],
         "stage_version": dict(STAGE_VERSIONS),
-        "ingest": {"traces": values["traces"], "split": {key: split[key] for key in ("holdout", "by")}},
+        "ingest": {
+            "traces": values["traces"],
+            "split": {key: split[key] for key in ("holdout", "by")},
+            "evidence": targets["evidence"],
+        },
         "embed": {"embedder": values["embedder"]},
         "train": {
             "folds": split["folds"],
+            "evidence": targets["evidence"],
             "zoo": {slug(name): {"name": name, **model} for name, model in values["zoo"].items()},
         },
-        "calibrate": {"targets": {key: value for key, value in targets.items() if key != "min_coverage"}},
+        "calibrate": {
+            "targets": {key: value for key, value in targets.items() if key != "min_coverage"},
+            "acceptor": values["acceptor"],
+            "blend": values["blend"],
+        },
         "guard": {"min_coverage": targets["min_coverage"]},
         "report": {"cost": values["cost"]},
         "outputs": values["outputs"],
@@ -50,6 +59,8 @@ def config_of(params: dict[str, Any]) -> Config:
             "split": {**params["ingest"]["split"], "folds": params["train"]["folds"]},
             "embedder": params["embed"]["embedder"],
             "zoo": zoo,
+            "blend": params["calibrate"]["blend"],
+            "acceptor": params["calibrate"]["acceptor"],
             "targets": {**params["calibrate"]["targets"], **params["guard"]},
             "cost": params["report"]["cost"],
             "outputs": params["outputs"],
@@ -61,8 +72,9 @@ def config_of(params: dict[str, Any]) -> Config:
         ) from error
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
+        at = (*first["loc"], *first.get("ctx", {}).get("at", ()))
         raise ConfigError(
-            f"{FILE_NAME}: {key_path(first['loc'])}: {first['msg']}; `tracer compile` writes the file anew"
+            f"{FILE_NAME}: {key_path(at)}: {first['msg']}; `tracer compile` writes the file anew"
         ) from error
 
 
@@ -84,8 +96,10 @@ def source_key(at: KeyPath, params: dict[str, Any]) -> KeyPath | None:
             return at
         case ("ingest", "traces" | "split", *_) | ("embed", "embedder", *_) | ("report", "cost", *_):
             return at[1:]
-        case ("calibrate", "targets", *_):
+        case ("calibrate", "targets" | "acceptor" | "blend", *_):
             return at[1:]
+        case ("ingest" | "train", "evidence"):
+            return ("targets", "evidence")
         case ("train", "folds"):
             return ("split", "folds")
         case ("train", "zoo", name, *rest):

@@ -8,7 +8,7 @@ type says which of the two it takes. Values that come from Python pass through u
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
@@ -38,6 +38,7 @@ AsValue = BeforeValidator(_value)
 # The constraint comes first and the unwrapping last, so that the constraint is part of the JSON Schema.
 Text = Annotated[str, Field(min_length=1), AsText]
 ModelName = Annotated[str, Field(min_length=1, max_length=100), AsText]
+Auto = Annotated[Literal["auto"], AsText]
 Flag = Annotated[bool, AsValue]
 Count = Annotated[int, Field(ge=1), AsValue]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False), AsValue]

@@ -15,6 +15,7 @@ from pydantic_core import PydanticCustomError
 from tracer_cli.config.scalars import (
     AsText,
     AsValue,
+    Auto,
     Count,
     Flag,
     ModelName,
@@ -65,9 +66,10 @@ class TraceSource(Section):
 class Split(Section):
     """How the distinct texts are divided into rows to fit on and rows that only the guard sees."""
 
-    holdout: Annotated[Literal["auto"], AsText] | Annotated[float, Field(gt=0, lt=1), AsValue] = Field(
+    holdout: Auto | OpenShare = Field(
         default="auto",
-        description="Share of the distinct texts that only the guard sees; auto: about 1,500, 15 % to 40 %.",
+        description="Share of the distinct texts that only the guard sees; auto: as targets.evidence needs, for "
+        "holdout about 1,500, 15 % to 40 %.",
     )
     by: Annotated[Literal["text", "time"], AsText] = Field(
         default="text", description="text: by a salted hash, so that a text keeps its side; time: the newest texts."
@@ -93,6 +95,19 @@ class TfidfEmbedder(Section):
     max_terms: Count = Field(default=50000, description="Most n-grams of each kind that are kept.")
 
 
+class TextFeatures(Section):
+    """Tf-idf features beside the sentence embedding; fitted on the fit rows."""
+
+    dim: Count = Field(default=256, description="Dimension that they add; fewer when the texts do not have that many.")
+    weight: Positive = Field(default=0.5, description="Length of the tf-idf vector beside the sentence embedding's 1.")
+    word_ngrams: Annotated[int, Field(ge=1, le=3), AsValue] = Field(default=2, description="Longest word n-gram.")
+    char_ngrams: Annotated[int, Field(ge=0, le=8), AsValue] = Field(
+        default=5, description="Longest character n-gram; 0: none."
+    )
+    min_count: Count = Field(default=2, description="Texts that an n-gram must occur in.")
+    max_terms: Count = Field(default=50000, description="Most n-grams of each kind that are kept.")
+
+
 class SentenceTransformersEmbedder(Section):
     """A sentence-transformers model (the extra `embeddings`)."""
 
@@ -100,6 +115,11 @@ class SentenceTransformersEmbedder(Section):
     model: Text = Field(default="all-MiniLM-L6-v2", description="Model name, or the folder of a saved model.")
     batch_size: Count = Field(default=64, description="Texts encoded at once.")
     normalize: Flag = Field(default=True, description="Scale each vector to length 1.")
+    text_features: TextFeatures | None = Field(
+        default=None,
+        description="Tf-idf features beside the sentence embedding, for what it blurs; they need normalize: true; "
+        "null: none.",
+    )
 
 
 class PrecomputedEmbedder(Section):
@@ -116,11 +136,35 @@ Embedder = Annotated[TfidfEmbedder | SentenceTransformersEmbedder | PrecomputedE
 # --- zoo ------------------------------------------------------------------------------------------
 
 
+_AUTO = "auto: the value of a small grid that would certify the most coverage out of fold."
+
+
+class KernelRidgeModel(Section):
+    """Kernel ridge regression on the labels, with a Gaussian kernel on unit vectors."""
+
+    kind: Literal["kernel_ridge"]
+    gamma: Auto | Positive = Field(
+        default="auto",
+        description=f"Width of the kernel exp(gamma * (cosine similarity - 1)): greater is narrower; {_AUTO}",
+    )
+    penalty: Auto | Positive = Field(default="auto", description=f"Strength of the L2 penalty; {_AUTO}")
+
+
+class NearestNeighboursModel(Section):
+    """Vote of the nearest fit rows, weighted by exp(sharpness * cosine similarity)."""
+
+    kind: Literal["nearest_neighbours"]
+    k: Annotated[int, Field(ge=1, le=30), AsValue] = Field(default=30, description="Neighbours that vote.")
+    sharpness: Auto | Positive = Field(
+        default="auto", description=f"How much more a nearer neighbour counts than a farther one; {_AUTO}"
+    )
+
+
 class LogisticRegressionModel(Section):
     """Multinomial logistic regression (L-BFGS)."""
 
     kind: Literal["logistic_regression"]
-    C: Positive = Field(default=10.0, description="Inverse strength of the L2 penalty.")
+    C: Auto | Positive = Field(default="auto", description=f"Inverse strength of the L2 penalty; {_AUTO}")
     max_iter: Count = Field(default=300, description="Most iterations.")
 
 
@@ -161,7 +205,10 @@ class ExtraTreesModel(Section):
 
 
 class LightGBMModel(Section):
-    """Gradient-boosted trees (LightGBM) on the leading principal components of the vectors."""
+    """Gradient-boosted trees (LightGBM) on the leading principal components of the vectors.
+
+    Left out of the default zoo: with many labels it costs minutes.
+    """
 
     kind: Literal["lightgbm"]
     n_estimators: Count = Field(default=200, description="Boosting rounds, at most.")
@@ -173,16 +220,23 @@ class LightGBMModel(Section):
 
 
 Model = Annotated[
-    LogisticRegressionModel | SgdModel | MlpModel | RandomForestModel | ExtraTreesModel | LightGBMModel,
+    KernelRidgeModel
+    | LogisticRegressionModel
+    | NearestNeighboursModel
+    | SgdModel
+    | MlpModel
+    | RandomForestModel
+    | ExtraTreesModel
+    | LightGBMModel,
     Field(discriminator="kind"),
 ]
 
 
 def default_zoo() -> dict[str, Model]:
     return {
+        "kernel": KernelRidgeModel(kind="kernel_ridge"),
         "logreg": LogisticRegressionModel(kind="logistic_regression"),
-        "mlp": MlpModel(kind="mlp"),
-        "lgbm": LightGBMModel(kind="lightgbm"),
+        "knn": NearestNeighboursModel(kind="nearest_neighbours"),
     }
 
 
@@ -194,7 +248,20 @@ def slug(name: str) -> str:
     return cleaned if cleaned[0].isalpha() else f"m-{cleaned}"
 
 
-# --- targets, cost, outputs -----------------------------------------------------------------------
+# --- acceptor, targets, cost, outputs -------------------------------------------------------------
+
+
+class Acceptor(Section):
+    """What gives an answer of the surrogate its accept score, and which inputs are deferred whatever their score."""
+
+    kind: Annotated[Literal["logistic_regression", "lightgbm"], AsText] = Field(
+        default="logistic_regression", description="Model of whether surrogate and teacher agree."
+    )
+    distance_quantile: OpenShare | None = Field(
+        default=0.999,
+        description="An input farther from its nearest fit text than this quantile of the fit texts is deferred "
+        "whatever its score; null: no check.",
+    )
 
 
 class Targets(Section):
@@ -209,14 +276,26 @@ class Targets(Section):
         description="handled: parity among the inputs that are handled; overall: over all traffic, where deferred "
         "inputs agree by definition.",
     )
+    method: Annotated[Literal["auto", "global", "l2d", "rsb"], AsText] = Field(
+        default="auto",
+        description="global: accept all; l2d: surrogate and acceptor; rsb: a second surrogate and acceptor for what "
+        "the first defers; auto: chosen on out-of-fold evidence before the guard.",
+    )
     frontier: list[OpenShare] = Field(
         default=[0.85, 0.90, 0.95, 0.98],
         description="Targets that are certified too, for the report and per-request use.",
     )
     min_coverage: Share = Field(default=0.05, description="Smallest certified coverage that is worth deploying.")
-    evidence: Annotated[Literal["holdout"], AsText] = Field(
+    per_label_min: OpenShare | None = Field(
+        default=None,
+        description="A label whose out-of-fold agreement among handled inputs is below this is deferred, decided "
+        "before the guard; null: none is.",
+    )
+    evidence: Annotated[Literal["holdout", "crossfit"], AsText] = Field(
         default="holdout",
-        description="holdout: rows that nothing was fitted on; exact in finite samples, for any model.",
+        description="holdout: rows that nothing was fitted on; exact in finite samples, for any model. crossfit: "
+        "out-of-fold and holdout rows together; valid for large n under stability of the learner, and the average "
+        "of the fold models runs.",
     )
 
     @property
@@ -256,6 +335,10 @@ class Config(Section):
     zoo: dict[ModelName, Model] = Field(
         default_factory=default_zoo, min_length=1, description="Candidate surrogates: a name and a kind each."
     )
+    blend: Annotated[int, Field(ge=1, le=20), AsValue] = Field(
+        default=6, description="Most picks of the greedy ensemble of zoo members; 1: one model."
+    )
+    acceptor: Acceptor = Field(default=Acceptor(), description="What decides between the surrogate and the teacher.")
     targets: Targets = Field(default=Targets(), description="Parity targets and the certificate.")
     cost: Cost = Field(default=Cost(), description="Prices for the projection.")
     outputs: Outputs = Field(default=Outputs(), description="Where the results go.")
@@ -293,9 +376,31 @@ class Config(Section):
                     )
         return self
 
+    @model_validator(mode="after")
+    def _no_fitted_embedder_under_crossfit(self) -> Config:
+        fitted = _fitted_on_the_traces(self.embedder)
+        if self.targets.evidence == "crossfit" and fitted:
+            raise _wrong(
+                "crossfit needs an embedder that is not fitted on the traces (sentence-transformers without "
+                f"text_features, or precomputed): {fitted} seen the texts of every fold; expected evidence: holdout, "
+                "or another embedder",
+                "targets",
+                "evidence",
+            )
+        return self
+
     def slugs(self) -> dict[str, str]:
         """DVC item name -> the model's name in tracer.yaml, in the file's order."""
         return {slug(name): name for name in self.zoo}
+
+
+def _fitted_on_the_traces(embedder: Embedder) -> str | None:
+    """Subject and verb for what is fitted; None when nothing is."""
+    if isinstance(embedder, TfidfEmbedder):
+        return "tfidf has"
+    if isinstance(embedder, SentenceTransformersEmbedder) and embedder.text_features is not None:
+        return "text_features have"
+    return None
 
 
 def _wrong(message: str, *at: str | int) -> PydanticCustomError:

@@ -70,6 +70,15 @@ def log_p_value(
     return np.asarray(binom.logsf(rows - (handled - agreed) - 1, rows, target), np.float64)
 
 
+def most_errors(trials: NDArray[np.int64], target: float, delta: float) -> NDArray[np.int64]:
+    """The most disagreements among `trials` (m,) rows with which "the parity is below target" is still rejected.
+
+    -1 where no sample of that size could reject it.
+    """
+    errors = binom.ppf(delta, trials, 1 - target).astype(np.int64)
+    return np.asarray(np.where(binom.cdf(errors, trials, 1 - target) <= delta, errors, errors - 1), np.int64)
+
+
 @dataclass(frozen=True)
 class Step:
     """One threshold of the walk and what the evidence says of it."""

@@ -1,8 +1,9 @@
 """From out-of-fold evidence to the ordered sequence of thresholds that the guard will walk.
 
-Everything here is decided before the holdout's labels are seen. The sequence starts where the out-of-fold
-evidence against "parity below target" would be strongest on a holdout of the known size, and goes on in
-small steps towards more coverage, down to accepting everything.
+Everything here is decided before the holdout's labels are seen. The walk stops at its first failure, so where it
+starts and how far apart its steps lie decides what it certifies: too early and it stops at once, too close and
+chance has more occasions to stop it. Both are chosen by letting the walk run on many samples of the size of the
+evidence, drawn with replacement from the out-of-fold rows.
 """
 
 from __future__ import annotations
@@ -12,10 +13,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tracer_cli.core.certificate import Scope, log_p_value
+from tracer_cli.core.certificate import Scope, most_errors
 
-ACCEPT_ALL = 0.0
+# Below every score that an input may be handled with (acceptor.MIN_SCORE), above 0, which is never handled.
+ACCEPT_ALL = 1e-12
 STEP = 0.005
+STRIDES = (1, 2, 4, 8)
+SAMPLES = 200
+# The samples are drawn from at most this many rows.
+MOST_ROWS = 20_000
 
 
 @dataclass(frozen=True)
@@ -37,24 +43,26 @@ class Curve:
 
     @property
     def agreement(self) -> NDArray[np.float64]:
-        return self.agreed / self.handled
+        """Of the handled; 0 where none is."""
+        return self.agreed / np.maximum(self.handled, 1)
 
 
 def curve(scores: NDArray[np.float64], agrees: NDArray[np.bool_], step: float = STEP) -> Curve:
     """The curve at coverage levels `step` apart.
 
     scores: (n,) in [0, 1]; agrees: (n,). A threshold lies halfway between two neighbouring distinct scores,
-    so that no rounding error moves a row across it; rows with equal scores are never split.
+    so that no rounding error moves a row across it; rows with equal scores are never split. Rows with the score 0
+    are below every threshold.
     """
     order = np.argsort(-scores, kind="stable")
-    ordered, hits = scores[order], np.cumsum(agrees[order])
-    n = len(scores)
-    ends = np.flatnonzero(ordered[:-1] > ordered[1:])  # the last row of each group of equal scores
+    ordered, hits = scores[order], np.concatenate([[0], np.cumsum(agrees[order])])
+    n, possible = len(scores), int((scores >= ACCEPT_ALL).sum())
+    ends = np.flatnonzero(ordered[: possible - 1] > ordered[1:possible])  # the last row of each group of equals
     wanted = np.arange(step, 1.0, step) * n
     chosen = np.unique(ends[np.minimum(np.searchsorted(ends + 1, wanted), len(ends) - 1)]) if len(ends) else ends
     thresholds = np.append((ordered[chosen] + ordered[chosen + 1]) / 2 if len(chosen) else [], ACCEPT_ALL)
-    handled = np.append(chosen + 1, n)
-    return Curve(thresholds.astype(np.float64), handled.astype(np.int64), hits[handled - 1].astype(np.int64), n)
+    handled = np.append(chosen + 1, possible)
+    return Curve(thresholds.astype(np.float64), handled.astype(np.int64), hits[handled].astype(np.int64), n)
 
 
 @dataclass(frozen=True)
@@ -62,40 +70,88 @@ class Proposal:
     """What the guard is asked to test for one target.
 
     thresholds: in the order of the tests; coverage, agreement: the out-of-fold figures at each;
-    predicted: index of the last one that a holdout with exactly these figures would certify, or None.
+    expected_coverage: mean certified coverage over samples of the evidence's size, 0 where nothing was certified;
+    certain: the share of the samples in which something was.
     """
 
     target: float
     thresholds: NDArray[np.float64]
     coverage: NDArray[np.float64]
     agreement: NDArray[np.float64]
-    predicted: int | None
-
-    @property
-    def predicted_coverage(self) -> float:
-        return 0.0 if self.predicted is None else float(self.coverage[self.predicted])
+    expected_coverage: float
+    certain: float
 
 
-def propose(points: Curve, holdout_rows: int, target: float, delta: float, scope: Scope) -> Proposal:
-    """Order the curve's thresholds for the walk: from the strongest evidence towards more coverage."""
-    scale = holdout_rows / points.rows
-    handled = np.floor(points.handled * scale).astype(np.int64)
-    agreed = np.floor(points.agreement * handled + 1e-9).astype(np.int64)
-    log_p = log_p_value(agreed, handled, holdout_rows, target, scope)
-    # The last of equals: no weaker, and it covers more.
-    start = len(log_p) - 1 - int(np.argmin(log_p[::-1]))
-    passed = (log_p <= np.log(delta))[start:]
-    count = int(np.argmin(passed)) if not passed.all() else len(passed)
-    return Proposal(
-        target=target,
-        thresholds=points.thresholds[start:],
-        coverage=points.coverage[start:],
-        agreement=points.agreement[start:],
-        predicted=count - 1 if count else None,
-    )
+class Planner:
+    """Chooses sequences for evidence of a known size; the same rows are drawn for everything that it compares."""
+
+    def __init__(self, rows: int, evidence_rows: int, delta: float, scope: Scope, seed: int) -> None:
+        """rows: out-of-fold rows; evidence_rows: rows that the guard will test on."""
+        self.evidence_rows, self.delta, self.scope = evidence_rows, delta, scope
+        self._rows = np.linspace(0, rows - 1, min(rows, MOST_ROWS)).astype(np.intp)
+        share = np.full(len(self._rows), 1 / len(self._rows))
+        self._draws = np.random.default_rng(seed).multinomial(evidence_rows, share, SAMPLES).astype(np.int32)
+        self._limits: dict[float, NDArray[np.int64]] = {}
+
+    def propose(self, scores: NDArray[np.float64], agrees: NDArray[np.bool_], target: float) -> Proposal:
+        """The start and the stride that certify the most on average.
+
+        scores: (n,) out-of-fold accept scores; agrees: (n,).
+        """
+        points = curve(scores, agrees)
+        handled, agreed = self._sampled(points, scores, agrees)
+        passed = self._passed(handled, agreed, target)
+        last = len(points.thresholds) - 1
+        best = (-1.0, np.array([last]), 0.0)
+        for stride in STRIDES:
+            # Counted from the end, so that every sequence can go on to accept everything.
+            steps = np.arange(last % stride, last + 1, stride)
+            certified = _certified(passed[:, steps], points.coverage[steps])
+            means = certified.mean(axis=0)
+            start = int(np.argmax(means))
+            if means[start] > best[0]:
+                best = (float(means[start]), steps[start:], float((certified[:, start] > 0).mean()))
+        return self._proposal(points, target, *best)
+
+    def propose_global(self, scores: NDArray[np.float64], agrees: NDArray[np.bool_], target: float) -> Proposal:
+        """The single step that accepts everything."""
+        points = curve(scores, agrees)
+        handled, agreed = self._sampled(points, scores, agrees)
+        passed = float(self._passed(handled[:, -1:], agreed[:, -1:], target).mean())
+        last = len(points.thresholds) - 1
+        return self._proposal(points, target, passed * float(points.coverage[-1]), np.array([last]), passed)
+
+    def _sampled(
+        self, points: Curve, scores: NDArray[np.float64], agrees: NDArray[np.bool_]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """(samples, thresholds): rows at or above each threshold, and those that agree."""
+        own, right = scores[self._rows], agrees[self._rows]
+        order = np.argsort(-own, kind="stable")
+        ends = np.searchsorted(-own[order], -points.thresholds, side="right")
+        drawn = self._draws[:, order]
+        counts = [np.cumsum(values, axis=1, dtype=np.int32) for values in (drawn, drawn * right[order])]
+        counts = [np.concatenate([np.zeros((SAMPLES, 1), np.int32), c], axis=1)[:, ends] for c in counts]
+        return counts[0].astype(np.int64), counts[1].astype(np.int64)
+
+    def _passed(self, handled: NDArray[np.int64], agreed: NDArray[np.int64], target: float) -> NDArray[np.bool_]:
+        """Whether the test at each threshold of each sample rejects "parity below target"."""
+        if target not in self._limits:
+            trials = np.arange(self.evidence_rows + 1)
+            self._limits[target] = most_errors(trials, target, self.delta)
+        limits = self._limits[target]
+        return np.asarray(handled - agreed <= (limits[handled] if self.scope == "handled" else limits[-1]))
+
+    def _proposal(
+        self, points: Curve, target: float, expected: float, steps: NDArray[np.intp], certain: float
+    ) -> Proposal:
+        return Proposal(
+            target, points.thresholds[steps], points.coverage[steps], points.agreement[steps], expected, certain
+        )
 
 
-def propose_global(points: Curve, holdout_rows: int, target: float, delta: float, scope: Scope) -> Proposal:
-    """The single step that accepts everything."""
-    last = Curve(points.thresholds[-1:], points.handled[-1:], points.agreed[-1:], points.rows)
-    return propose(last, holdout_rows, target, delta, scope)
+def _certified(passed: NDArray[np.bool_], coverage: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(samples, m) coverage that a walk certifies which starts at each of the m steps."""
+    m = passed.shape[1]
+    failures = np.where(passed, m, np.arange(m))
+    first_failure = np.minimum.accumulate(failures[:, ::-1], axis=1)[:, ::-1]
+    return np.where(passed, coverage[first_failure - 1], 0.0)

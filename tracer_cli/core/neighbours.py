@@ -1,4 +1,4 @@
-"""Nearest neighbours by cosine similarity, exact, in blocks."""
+"""Nearest neighbours by cosine similarity, exact, in blocks, and the reference rows they are looked for among."""
 
 from __future__ import annotations
 
@@ -7,8 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-NEIGHBOURS = 15
+# As many as a zoo member may vote with; the acceptor looks at the first 1, 5 and 15.
+NEIGHBOURS = 30
 MAX_REFERENCE = 20_000
+# The reference rows that come first: a kernel model keeps a coefficient for each of these alone. Up to EXACT rows
+# it keeps them all.
+LANDMARKS = 4096
+EXACT = 8192
 
 
 @dataclass(frozen=True)
@@ -25,6 +30,21 @@ def unit_rows(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray(vectors / np.maximum(norms, 1e-12), np.float32)
 
 
+def nearest(similarity: NDArray[np.float32], reference_labels: NDArray[np.int64], k: int) -> Neighbours:
+    """The k largest of each row of `similarity` (n, r), r >= k.
+
+    Equal similarities go to the row that comes first, as in ONNX TopK.
+    """
+    if k < similarity.shape[1]:
+        top = np.sort(np.argpartition(-similarity, k - 1, axis=1)[:, :k], axis=1)
+    else:
+        top = np.broadcast_to(np.arange(k), (len(similarity), k))
+    values = np.take_along_axis(similarity, top, axis=1)
+    order = np.argsort(-values, axis=1, kind="stable")
+    labels = reference_labels[np.take_along_axis(top, order, axis=1)]
+    return Neighbours(np.take_along_axis(values, order, axis=1), labels)
+
+
 def find(
     queries: NDArray[np.float32],
     reference: NDArray[np.float32],
@@ -35,20 +55,12 @@ def find(
     """The k reference rows most similar to each query.
 
     queries: (n, dim) and reference: (r, dim), both of unit rows, r >= k. Memory: block * r floats.
-    Equal similarities go to the row that comes first, as in ONNX TopK.
     """
     similarities = np.empty((len(queries), k), np.float32)
     labels = np.empty((len(queries), k), np.int64)
     for start in range(0, len(queries), block):
-        products = queries[start : start + block] @ reference.T
-        if k < products.shape[1]:
-            top = np.sort(np.argpartition(-products, k - 1, axis=1)[:, :k], axis=1)
-        else:
-            top = np.broadcast_to(np.arange(k), (len(products), k))
-        values = np.take_along_axis(products, top, axis=1)
-        order = np.argsort(-values, axis=1, kind="stable")
-        similarities[start : start + block] = np.take_along_axis(values, order, axis=1)
-        labels[start : start + block] = reference_labels[np.take_along_axis(top, order, axis=1)]
+        part = nearest(queries[start : start + block] @ reference.T, reference_labels, k)
+        similarities[start : start + block], labels[start : start + block] = part.similarities, part.labels
     return Neighbours(similarities, labels)
 
 
@@ -63,17 +75,33 @@ def out_of_fold(
     found = np.empty((len(vectors), k), np.int64)
     for fold in np.unique(folds):
         held = folds == fold
-        reference = reference_rows(np.flatnonzero(~held))
+        reference = thinned(np.flatnonzero(~held), MAX_REFERENCE)
         part = find(vectors[held], vectors[reference], labels[reference], k)
         similarities[held], found[held] = part.similarities, part.labels
     return Neighbours(similarities, found)
 
 
-def reference_rows(candidates: NDArray[np.intp], limit: int = MAX_REFERENCE) -> NDArray[np.intp]:
+def thinned(candidates: NDArray[np.intp], limit: int) -> NDArray[np.intp]:
     """At most `limit` of the candidate rows, evenly spaced in their order, which is that of the trace files."""
     if len(candidates) <= limit:
         return candidates
     return candidates[np.linspace(0, len(candidates) - 1, limit).astype(np.intp)]
+
+
+def landmark_count(rows: int) -> int:
+    """How many of the reference rows of `rows` fit rows are landmarks."""
+    return rows if rows <= EXACT else LANDMARKS
+
+
+def reference_rows(rows: int) -> NDArray[np.intp]:
+    """Which of `rows` fit rows a policy keeps to compare inputs with: the landmarks first, at most MAX_REFERENCE.
+
+    Both are evenly spaced in the order of the trace files; up to EXACT rows it is simply every row in order.
+    """
+    everything = np.arange(rows)
+    kept = thinned(everything, MAX_REFERENCE)
+    landmarks = thinned(kept, landmark_count(rows))
+    return np.concatenate([landmarks, np.setdiff1d(kept, landmarks, assume_unique=True)])
 
 
 def neighbour_count(folds: NDArray[np.int64]) -> int:

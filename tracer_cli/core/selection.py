@@ -2,85 +2,206 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tracer_cli.core import acceptor, frontier
-from tracer_cli.core.certificate import Scope
-from tracer_cli.core.frontier import Curve, Proposal
-from tracer_cli.core.neighbours import Neighbours
+from tracer_cli.core import acceptor
+from tracer_cli.core.acceptor import Kind
+from tracer_cli.core.frontier import Planner, Proposal
+from tracer_cli.core.neighbours import Neighbours, thinned
+from tracer_cli.core.surrogates import FitData
 
-# A method turns the out-of-fold curve into the sequence that the guard walks. Of two methods that would
-# certify the same coverage the earlier wins; a walk has more ways to succeed than a single step.
-METHODS: dict[str, Callable[[Curve, int, float, float, Scope], Proposal]] = {
-    "l2d": frontier.propose,
-    "global": frontier.propose_global,
-}
+Floats = NDArray[np.float32]
+Blend = dict[str, int]
+
+# Blends are compared on at most this many rows.
+SELECTION_ROWS = 20_000
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The out-of-fold rows that candidates are judged on.
+
+    probabilities: of each zoo member, (n, n_labels); neighbours: of the same rows, out of fold; labels, folds: (n,).
+    """
+
+    probabilities: Mapping[str, Floats]
+    neighbours: Neighbours
+    labels: NDArray[np.int64]
+    folds: NDArray[np.int64]
+    n_labels: int
+
+    @classmethod
+    def of(cls, data: FitData, probabilities: Mapping[str, Floats]) -> Rows:
+        return cls(probabilities, data.out_of_fold_neighbours, data.labels, data.folds, data.n_labels)
+
+    def at(self, rows: NDArray[np.intp]) -> Rows:
+        near = Neighbours(self.neighbours.similarities[rows], self.neighbours.labels[rows])
+        members = {name: values[rows] for name, values in self.probabilities.items()}
+        return Rows(members, near, self.labels[rows], self.folds[rows], self.n_labels)
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """One surrogate with the out-of-fold figures of the policy it would make.
+    """A surrogate with the out-of-fold figures of the policy it would make.
 
-    features: (n, features) of the acceptor; agrees, scores: (n,); curve: coverage and agreement by threshold.
+    blend: zoo member -> weight; predicted, agrees, scores: (n,); features: (n, features) of the acceptor;
+    history: (n_labels,) label_history of all rows, for inputs to come.
     """
 
-    model: str
+    blend: Blend
     predicted: NDArray[np.int64]
     agrees: NDArray[np.bool_]
     features: NDArray[np.float64]
     scores: NDArray[np.float64]
-    curve: Curve
+    history: NDArray[np.float64]
 
 
-def candidate(
-    model: str,
-    probabilities: NDArray[np.float32],
-    labels: NDArray[np.int64],
-    neighbours: Neighbours,
-    folds: NDArray[np.int64],
-) -> Candidate:
-    """Score one zoo member out of fold.
+def blended(probabilities: Mapping[str, Floats], blend: Blend) -> Floats:
+    """(n, labels) weighted mean."""
+    total = sum(weight * probabilities[name] for name, weight in blend.items())
+    return np.asarray(total / np.float32(sum(blend.values())), np.float32)
 
-    probabilities: (n, labels) out of fold; neighbours: out of fold, of the same rows; labels, folds: (n,).
-    """
+
+def candidate(blend: Blend, rows: Rows, kind: Kind = "logistic_regression") -> Candidate:
+    """Score a blend of zoo members out of fold; kind: of the acceptor."""
+    probabilities = blended(rows.probabilities, blend)
     predicted = probabilities.argmax(axis=1).astype(np.int64)
-    agrees = predicted == labels
-    values = acceptor.features(probabilities, neighbours)
-    scores = acceptor.out_of_fold_scores(values, agrees, folds)
-    return Candidate(model, predicted, agrees, values, scores, frontier.curve(scores, agrees))
+    agrees = predicted == rows.labels
+    alone = np.column_stack([rows.probabilities[name].argmax(axis=1) for name in blend])
+    past = acceptor.out_of_fold_history(predicted, agrees, rows.folds, rows.n_labels)
+    values = acceptor.features(probabilities, rows.neighbours, alone, past)
+    scores = acceptor.out_of_fold_scores(values, agrees, rows.folds, kind)
+    history = acceptor.label_history(predicted, agrees, rows.n_labels)
+    return Candidate(blend, predicted, agrees, values, scores, history)
 
 
 @dataclass(frozen=True)
-class Choice:
-    """The sequence for one target, and the method that made it."""
+class Tried:
+    """A blend that was considered, and what it would certify at the deployed target."""
 
-    method: str
-    proposal: Proposal
+    blend: Blend
+    agreement: float
+    expected_coverage: float
 
-
-def choose_method(curve: Curve, holdout_rows: int, target: float, delta: float, scope: Scope) -> Choice:
-    """The method that would certify the most coverage at `target`, judged on the out-of-fold curve."""
-    choices = [Choice(name, make(curve, holdout_rows, target, delta, scope)) for name, make in METHODS.items()]
-    best = max(choices, key=lambda choice: choice.proposal.predicted_coverage)
-    if np.array_equal(best.proposal.thresholds, [frontier.ACCEPT_ALL]):
-        return Choice("global", best.proposal)
-    return best
+    @property
+    def merit(self) -> tuple[float, float]:
+        """Where no blend would certify anything there is nothing to choose by but agreement over all rows."""
+        return self.expected_coverage, self.agreement
 
 
-def choose_surrogate(
-    candidates: Sequence[Candidate], holdout_rows: int, target: float, delta: float, scope: Scope
-) -> Candidate:
-    """The surrogate that would certify the most coverage at the deployed target.
+def choose_blend(rows: Rows, planner: Planner, target: float, most: int) -> list[Tried]:
+    """Greedy ensemble selection with replacement (Caruana et al. 2004), by expected certified coverage at `target`.
 
-    Where none would certify anything there is nothing to choose by but agreement over all rows.
+    Starts from the best single member and adds, at most until `most` members were picked, the one that helps most;
+    stops when none helps. Returns everything that was tried, the chosen blend first.
+    """
+    part = rows.at(thinned(np.arange(len(rows.labels)), SELECTION_ROWS))
+
+    def attempt(blend: Blend) -> Tried:
+        item = candidate(blend, part)
+        proposal = planner.propose(item.scores, item.agrees, target)
+        return Tried(blend, float(item.agrees.mean()), proposal.expected_coverage)
+
+    tried = [attempt({name: 1}) for name in rows.probabilities]
+    best = max(tried, key=lambda item: item.merit)
+    while sum(best.blend.values()) < most:
+        wider = [_with(best.blend, name) for name in rows.probabilities]
+        known = [_shares(item.blend) for item in tried]
+        attempts = [attempt(blend) for blend in wider if _shares(blend) not in known]
+        tried += attempts
+        leader = max(attempts, key=lambda item: item.merit, default=best)
+        if leader.merit <= best.merit:
+            break
+        best = leader
+    return [best, *(item for item in tried if item is not best)]
+
+
+def _with(blend: Blend, name: str) -> Blend:
+    return {**blend, name: blend.get(name, 0) + 1}
+
+
+def _shares(blend: Blend) -> dict[str, float]:
+    total = sum(blend.values())
+    return {name: round(weight / total, 9) for name, weight in blend.items()}
+
+
+@dataclass(frozen=True)
+class Filters:
+    """What defers an input whatever its score; inside the certificate, because it acts before the guard's tests.
+
+    distance_limit: 1 - cosine similarity to the nearest fit row above which an input is deferred; None: no limit.
+    blocked: (n_labels,) labels that are never answered with.
     """
 
-    def merit(item: Candidate) -> tuple[float, float]:
-        choice = choose_method(item.curve, holdout_rows, target, delta, scope)
-        return choice.proposal.predicted_coverage, float(item.agrees.mean())
+    distance_limit: float | None
+    blocked: NDArray[np.bool_]
 
-    return max(candidates, key=merit)
+    def apply(
+        self, scores: NDArray[np.float64], predicted: NDArray[np.int64], distances: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """(n,) scores, 0 where the input is deferred."""
+        deferred = self.blocked[predicted]
+        if self.distance_limit is not None:
+            deferred = deferred | (distances > self.distance_limit)
+        return np.where(deferred, 0.0, scores)
+
+
+def filtered(item: Candidate, filters: Filters, distances: NDArray[np.float64]) -> Candidate:
+    return replace(item, scores=filters.apply(item.scores, item.predicted, distances))
+
+
+def choose_method(item: Candidate, planner: Planner, target: float, allowed: str) -> tuple[str, Proposal]:
+    """The method that would certify the most coverage at `target` with this surrogate, and its sequence.
+
+    allowed: "auto", or the one method to take. Of two that would certify the same, the walk: it has more ways to
+    succeed than a single step.
+    """
+    walk = planner.propose(item.scores, item.agrees, target)
+    single = planner.propose_global(item.scores, item.agrees, target)
+    if allowed == "global" or (allowed == "auto" and single.expected_coverage > walk.expected_coverage):
+        return "global", single
+    return ("global" if len(walk.thresholds) == 1 and allowed == "auto" else "l2d"), walk
+
+
+# --- labels ---------------------------------------------------------------------------------------
+
+ENOUGH_ROWS = 10
+
+
+@dataclass(frozen=True)
+class LabelCheck:
+    """Out-of-fold agreement where one label was the answer, among rows that would be handled."""
+
+    label: int
+    handled: int
+    agreed: int
+    outcome: str  # "reached", "deferred" or "too little evidence"
+
+
+def check_labels(
+    item: Candidate, threshold: float, minimum: float, confidence: float, n_labels: int
+) -> list[LabelCheck]:
+    """Which labels reach an agreement of `minimum` out of fold among rows with scores of at least `threshold`.
+
+    reached: the exact lower bound at `confidence` is at least `minimum`. deferred: at least ENOUGH_ROWS rows agree in
+    a smaller share than `minimum`. Otherwise the rows are too few to tell.
+    """
+    from tracer_cli.core.certificate import lower_bound
+
+    handled = item.scores >= threshold
+    checks = []
+    for label in range(n_labels):
+        answered = handled & (item.predicted == label)
+        trials, agreed = int(answered.sum()), int((answered & item.agrees).sum())
+        if lower_bound(agreed, trials, 1 - confidence) >= minimum:
+            outcome = "reached"
+        elif trials >= ENOUGH_ROWS and agreed < minimum * trials:
+            outcome = "deferred"
+        else:
+            outcome = "too little evidence"
+        checks.append(LabelCheck(label, trials, agreed, outcome))
+    return checks

@@ -2,6 +2,7 @@
 
 A kind's module has `fit(settings, texts, seed, root)`, which makes an embedder from its section of
 tracer.yaml and the fit texts, and `load(folder, spec, root)`, which makes it again from its saved folder.
+`text_features` is a setting that puts tf-idf beside a kind's vectors; a kind does not see it.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from types import ModuleType
 from typing import Any
 
 from tracer_cli.artifacts import read_json
+from tracer_cli.embedders import text_features
 from tracer_cli.embedders.base import SPEC, Embedder, checked
 from tracer_cli.errors import EmbedderError
 
@@ -38,8 +40,11 @@ def fit(settings: dict[str, Any], texts: Sequence[str], seed: int, root: Path) -
     that has nothing to fit ignores them); root: the folder that relative paths start from.
     Raises EmbedderError, or DataError when precomputed vectors cannot be used.
     """
-    embedder: Embedder = _module(settings["kind"]).fit(settings, texts, seed, root)
-    return embedder
+    own = {name: value for name, value in settings.items() if name != text_features.SETTING}
+    embedder: Embedder = _module(settings["kind"]).fit(own, texts, seed, root)
+    if settings.get(text_features.SETTING) is None:
+        return embedder
+    return text_features.fit(embedder, settings, texts, seed, root)
 
 
 def load(folder: Path, root: Path | None = None) -> Embedder:
@@ -50,6 +55,9 @@ def load(folder: Path, root: Path | None = None) -> Embedder:
     """
     spec = read_json(folder / SPEC)
     try:
+        if text_features.SETTING in spec["settings"]:
+            base, text = load(folder / text_features.BASE, root), load(folder / text_features.TEXT, root)
+            return text_features.load(folder, spec, base, text)
         embedder: Embedder = _module(spec["kind"]).load(folder, spec, root or Path())
     except (KeyError, TypeError) as error:
         raise EmbedderError(f"{folder} is damaged ({error}); run the embed stage again") from error

@@ -5,6 +5,8 @@ Reads fit rows only. Whatever is decided here is decided before the holdout's la
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pyarrow as pa
 
@@ -19,105 +21,151 @@ from tracer_cli.artifacts import (
     write_table,
 )
 from tracer_cli.config.schema import Config
-from tracer_cli.core import acceptor, neighbours, policy_graph, selection
-from tracer_cli.core.selection import Candidate
+from tracer_cli.core import policy_graph, surrogates
+from tracer_cli.core.acceptor import FEATURES, Logistic
+from tracer_cli.core.calibration import Calibration, Settings, calibrate
+from tracer_cli.core.cascade import SECOND
+from tracer_cli.core.selection import Blend, LabelCheck
 from tracer_cli.errors import DataError
 from tracer_cli.stages import fit_rows
 from tracer_cli.stages.fit_rows import FitRows
 from tracer_cli.traces.table import read_fit_meta
 
 
-def run(layout: Layout, config: Config) -> None:
-    """Write artifacts/candidate: candidate.json, policy.onnx, oof.parquet."""
-    rows = fit_rows.read(layout, config)
+def run(layout: Layout, config: Config, rows: FitRows | None = None) -> None:
+    """Write artifacts/candidate: candidate.json, policy.onnx, oof.parquet. rows: what `fit_rows.read` gives."""
+    rows = rows or fit_rows.read(layout, config)
     holdout_rows = int(read_fit_meta(layout.fit)["holdout_rows"])
-    unit = neighbours.unit_rows(rows.vectors)
-    k = neighbours.neighbour_count(rows.folds)
-    near = neighbours.out_of_fold(unit, rows.labels, rows.folds, k)
-    candidates = [_candidate(layout, slug, rows, near) for slug in config.slugs()]
-    targets = config.targets
-    delta = 1 - targets.confidence
-    chosen = selection.choose_surrogate(candidates, holdout_rows, targets.agreement, delta, targets.scope)
-    fitted = acceptor.fit(chosen.features, chosen.agrees)
-    kept = neighbours.reference_rows(np.arange(len(unit)))
-    reference = policy_graph.Reference(unit[kept], rows.labels[kept], k)
-    graph = policy_graph.build(read_bytes(layout.model(chosen.model) / "model.onnx"), reference, fitted)
-    spec = config.zoo[config.slugs()[chosen.model]]
+    members = {slug: _member(layout, slug, rows) for slug in config.slugs()}
+    probabilities = {slug: np.asarray(read_array(layout.model(slug) / "oof.npy")) for slug in members}
+    result = calibrate(rows.data, probabilities, _settings(config, len(rows.keys), holdout_rows))
+    models = {slug: read_bytes(layout.model(slug) / "model.onnx") for slug in result.figures.blend}
+    if result.cascade is not None:
+        second = result.cascade.fitted
+        crossfit = config.targets.evidence == "crossfit"
+        models[SECOND] = surrogates.export(second.average if crossfit else second.final, rows.data)
+    graph = policy_graph.build(result.policy, models)
     with replacing_folder(layout.candidate) as folder:
         write_bytes(folder / "policy.onnx", graph)
-        write_table(folder / "oof.parquet", _out_of_fold_table(rows, chosen))
-        write_json(
-            folder / "candidate.json",
-            {
-                "surrogate": {"name": config.slugs()[chosen.model], "slug": chosen.model, "kind": spec.kind},
-                "labels": rows.label_space,
-                "dim": int(unit.shape[1]),
-                "neighbours": k,
-                "reference_rows": len(kept),
-                "acceptor": {
-                    "weights": dict(zip(acceptor.FEATURES, (float(w) for w in fitted.weights), strict=True)),
-                    "bias": fitted.bias,
-                },
-                "fit_rows": len(rows.keys),
-                "holdout_rows": holdout_rows,
-                "confidence": targets.confidence,
-                "scope": targets.scope,
-                "evidence": targets.evidence,
-                "out_of_fold_agreement": float(chosen.agrees.mean()),
-                "targets": [_target(chosen, holdout_rows, target, config) for target in targets.all],
-                "considered": _considered(candidates, holdout_rows, config),
-            },
-        )
+        write_table(folder / "oof.parquet", _out_of_fold_table(rows, result))
+        write_json(folder / "candidate.json", _described(result, rows, holdout_rows, members, config))
 
 
-def _candidate(layout: Layout, slug: str, rows: FitRows, near: neighbours.Neighbours) -> Candidate:
-    meta = read_json(layout.model(slug) / "meta.json")
-    probabilities = read_array(layout.model(slug) / "oof.npy")
-    if meta["labels"] != rows.label_space or len(probabilities) != len(rows.keys):
+def _settings(config: Config, fit_rows: int, holdout_rows: int) -> Settings:
+    targets = config.targets
+    return Settings(
+        target=targets.agreement,
+        targets=targets.all,
+        confidence=targets.confidence,
+        scope=targets.scope,
+        evidence_rows=holdout_rows + (fit_rows if targets.evidence == "crossfit" else 0),
+        method=targets.method,
+        blend=config.blend,
+        acceptor=config.acceptor.kind,
+        distance_quantile=config.acceptor.distance_quantile,
+        per_label_min=targets.per_label_min,
+        seed=config.seed,
+    )
+
+
+def _member(layout: Layout, slug: str, rows: FitRows) -> dict[str, Any]:
+    meta: dict[str, Any] = read_json(layout.model(slug) / "meta.json")
+    if meta["labels"] != rows.label_space or meta["fit_rows"] != len(rows.keys):
         raise DataError(
             f"{layout.model(slug)} was trained on other rows than {layout.fit}: run `tracer run train --model {slug}`"
         )
-    return selection.candidate(slug, probabilities, rows.labels, near, rows.folds)
+    return meta
 
 
-def _target(chosen: Candidate, holdout_rows: int, target: float, config: Config) -> dict[str, object]:
-    delta, scope = 1 - config.targets.confidence, config.targets.scope
-    choice = selection.choose_method(chosen.curve, holdout_rows, target, delta, scope)
-    proposal = choice.proposal
+def _described(
+    result: Calibration, rows: FitRows, holdout_rows: int, members: dict[str, dict[str, Any]], config: Config
+) -> dict[str, Any]:
+    gate = result.policy.stages[0].acceptor
+    acceptor: dict[str, Any] = {"kind": config.acceptor.kind}
+    if isinstance(gate, Logistic):
+        weights = zip(FEATURES, (float(weight) for weight in gate.weights), strict=True)
+        acceptor |= {"weights": dict(weights), "bias": gate.bias}
+    filters = result.policy.filters
     return {
-        "target": target,
-        "method": choice.method,
-        "thresholds": [float(t) for t in proposal.thresholds],
-        "out_of_fold_coverage": [round(float(c), 6) for c in proposal.coverage],
-        "out_of_fold_agreement": [round(float(a), 6) for a in proposal.agreement],
-        "predicted_coverage": None if proposal.predicted is None else round(proposal.predicted_coverage, 6),
+        "method": result.method,
+        "surrogate": _surrogate(result, members),
+        "labels": rows.label_space,
+        "dim": int(rows.data.vectors.shape[1]),
+        "neighbours": rows.data.k,
+        "reference_rows": len(rows.data.reference),
+        "acceptor": acceptor,
+        "switch": result.policy.switch,
+        "distance_quantile": config.acceptor.distance_quantile,
+        "distance_limit": filters.distance_limit,
+        "per_label_min": config.targets.per_label_min,
+        "label_checks": [_label_check(check, rows.label_space) for check in result.label_checks],
+        "fit_rows": len(rows.keys),
+        "holdout_rows": holdout_rows,
+        "confidence": config.targets.confidence,
+        "scope": config.targets.scope,
+        "evidence": config.targets.evidence,
+        "out_of_fold_agreement": float(result.figures.agrees.mean()),
+        "targets": [
+            {
+                "target": planned.proposal.target,
+                "method": planned.method,
+                "thresholds": [float(t) for t in planned.proposal.thresholds],
+                "out_of_fold_coverage": [round(float(c), 6) for c in planned.proposal.coverage],
+                "out_of_fold_agreement": [round(float(a), 6) for a in planned.proposal.agreement],
+                "expected_coverage": round(planned.proposal.expected_coverage, 6),
+                "chance": round(planned.proposal.certain, 6),
+            }
+            for planned in result.planned
+        ],
+        "considered": [
+            {
+                "blend": _named(item.blend, members),
+                "out_of_fold_agreement": round(item.agreement, 6),
+                "expected_coverage": round(item.expected_coverage, 6),
+            }
+            for item in result.tried
+        ],
+        "methods": {name: round(coverage, 6) for name, coverage in result.expected.items()},
     }
 
 
-def _considered(candidates: list[Candidate], holdout_rows: int, config: Config) -> list[dict[str, object]]:
-    """What every zoo member and method would certify at every target: the reason for the choice."""
-    delta, scope = 1 - config.targets.confidence, config.targets.scope
-    return [
+def _surrogate(result: Calibration, members: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    blend = result.figures.blend
+    total = sum(blend.values())
+    parts = [
         {
-            "model": config.slugs()[item.model],
-            "out_of_fold_agreement": round(float(item.agrees.mean()), 6),
-            "method": method,
-            "target": target,
-            "predicted_coverage": round(make(item.curve, holdout_rows, target, delta, scope).predicted_coverage, 6),
+            "name": members[slug]["name"],
+            "kind": members[slug]["kind"],
+            "share": round(weight / total, 6),
+            "settings": members[slug]["settings"],
         }
-        for item in candidates
-        for method, make in selection.METHODS.items()
-        for target in config.targets.all
+        for slug, weight in blend.items()
     ]
+    kind = parts[0]["kind"] if len(parts) == 1 else "blend"
+    return {"name": " + ".join(str(part["name"]) for part in parts), "kind": kind, "members": parts}
 
 
-def _out_of_fold_table(rows: FitRows, chosen: Candidate) -> pa.Table:
+def _named(blend: Blend, members: dict[str, dict[str, Any]]) -> dict[str, int]:
+    return {members[slug]["name"]: weight for slug, weight in blend.items()}
+
+
+def _label_check(check: LabelCheck, space: list[str]) -> dict[str, Any]:
+    return {
+        "label": space[check.label],
+        "handled": check.handled,
+        "agreed": check.agreed,
+        "outcome": check.outcome,
+    }
+
+
+def _out_of_fold_table(rows: FitRows, result: Calibration) -> pa.Table:
     space = np.array(rows.label_space, dtype=object)
     return pa.table(
         {
             "key": rows.keys,
-            "label": space[rows.labels],
-            "predicted": space[chosen.predicted],
-            "accept_score": chosen.scores,
+            "label": space[rows.data.labels],
+            "predicted": space[result.figures.predicted],
+            "accept_score": result.figures.scores,
+            "distance": result.distances,
         }
     )

@@ -5,23 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tracer_cli.artifacts import Layout, read_array, read_table
 from tracer_cli.config.schema import Config
 from tracer_cli.core.folds import assign_folds
+from tracer_cli.core.surrogates import FitData
 from tracer_cli.errors import DataError
 
 
 @dataclass(frozen=True)
 class FitRows:
-    """vectors: (n, dim) float32, memory-mapped; labels: (n,) indices into label_space; folds: (n,)."""
+    """keys: of the rows; label_space: what the label indices of `data` stand for."""
 
     keys: list[str]
-    vectors: NDArray[np.float32]
-    labels: NDArray[np.int64]
     label_space: list[str]
-    folds: NDArray[np.int64]
+    data: FitData
 
 
 def read(layout: Layout, config: Config) -> FitRows:
@@ -41,8 +39,11 @@ def read(layout: Layout, config: Config) -> FitRows:
         )
     return FitRows(
         keys=table["key"].to_pylist(),
-        vectors=vectors,
-        labels=labels.astype(np.int64),
         label_space=[str(label) for label in space],
-        folds=assign_folds(labels, folds, config.seed),
+        data=FitData(
+            vectors=np.ascontiguousarray(vectors),
+            labels=labels.astype(np.int64),
+            n_labels=len(space),
+            folds=assign_folds(labels, folds, config.seed),
+        ),
     )

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import dataclass
-from functools import cached_property
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -34,7 +33,7 @@ from tracer_cli.artifacts import (
 )
 from tracer_cli.config.resolve import params_of
 from tracer_cli.config.schema import Config
-from tracer_cli.core import policy
+from tracer_cli.core import policy, power
 from tracer_cli.core.certificate import Certificate, certify, clopper_pearson
 from tracer_cli.core.onnx_session import session
 from tracer_cli.core.policy import Decisions
@@ -44,8 +43,8 @@ LIBRARIES = ("lightgbm", "numpy", "onnx", "onnxruntime", "scikit-learn", "skl2on
 
 
 @dataclass(frozen=True)
-class Evidence:
-    """The holdout after the policy ran on it; counts: how often each text came."""
+class Holdout:
+    """The holdout after the policy ran on it, one entry per text; counts: how often each came."""
 
     keys: list[str]
     labels: list[str]
@@ -53,33 +52,39 @@ class Evidence:
     decisions: Decisions
     counts: NDArray[np.int64]
 
-    @cached_property
-    def agrees(self) -> NDArray[np.bool_]:
-        return np.array([a == b for a, b in zip(self.labels, self.predicted, strict=True)], bool)
+
+@dataclass(frozen=True)
+class Evidence:
+    """The rows that the tests see: the holdout, with `crossfit` preceded by the out-of-fold rows; (n,) each."""
+
+    scores: NDArray[np.float64]
+    agrees: NDArray[np.bool_]
+    counts: NDArray[np.int64]
 
 
 def run(layout: Layout, config: Config) -> None:
-    """Walk every target's sequence on the holdout; write the policy folder, the evidence and the metrics."""
+    """Walk every target's sequence on the evidence; write the policy folder, the holdout's rows and the metrics."""
     candidate = read_json(layout.candidate / "candidate.json")
-    evidence = _evidence(layout, candidate)
+    holdout = _holdout(layout, candidate)
+    evidence = _evidence(layout, holdout, config)
     results = [_certify(target, evidence, config) for target in candidate["targets"]]
     outcomes = [
-        _outcome(target, result, evidence) for target, result in zip(candidate["targets"], results, strict=True)
+        _outcome(target, result, evidence, config) for target, result in zip(candidate["targets"], results, strict=True)
     ]
     deployed = next(item for item in outcomes if item["target"] == config.targets.agreement)
-    verdict = _verdict(deployed, config)
+    verdict = _verdict(deployed, outcomes, config)
 
-    write_table(layout.guard_rows, _rows_table(evidence))
+    write_table(layout.guard_rows, _rows_table(holdout))
     write_bytes(layout.policy_graph, read_bytes(layout.candidate / "policy.onnx"))
     with replacing_folder(layout.policy_embedder) as folder:
         shutil.copytree(layout.embedder, folder, dirs_exist_ok=True)
     write_json(layout.frontier, _frontier(candidate, results, outcomes))
-    write_json(layout.guard_metrics, _metrics(verdict, deployed, outcomes))
+    write_json(layout.guard_metrics, _metrics(verdict, deployed, outcomes, candidate))
     # Last, because it names the digests of all the others: a policy without a fitting manifest does not load.
     write_json(layout.manifest, _manifest(layout, config, candidate, outcomes, deployed, verdict))
 
 
-def _evidence(layout: Layout, candidate: dict[str, Any]) -> Evidence:
+def _holdout(layout: Layout, candidate: dict[str, Any]) -> Holdout:
     texts = read_table(layout.holdout, ["key", "count"])
     labels = read_table(layout.holdout_labels, ["key", "label"])
     vectors = read_array(layout.holdout_vectors)
@@ -90,7 +95,7 @@ def _evidence(layout: Layout, candidate: dict[str, Any]) -> Evidence:
         )
     decisions = policy.run(session(read_bytes(layout.candidate / "policy.onnx")), vectors)
     space = candidate["labels"]
-    return Evidence(
+    return Holdout(
         keys=texts["key"].to_pylist(),
         labels=labels["label"].to_pylist(),
         predicted=[space[index] for index in decisions.labels],
@@ -99,9 +104,32 @@ def _evidence(layout: Layout, candidate: dict[str, Any]) -> Evidence:
     )
 
 
+def _evidence(layout: Layout, holdout: Holdout, config: Config) -> Evidence:
+    own = Evidence(holdout.decisions.accept_scores, _equal(holdout.labels, holdout.predicted), holdout.counts)
+    if config.targets.evidence == "holdout":
+        return own
+    rows = read_table(layout.candidate / "oof.parquet")
+    fit = read_table(layout.fit, ["key", "count"])
+    if rows["key"] != fit["key"]:
+        raise DataError(
+            f"{layout.candidate / 'oof.parquet'} and {layout.fit} do not hold the same rows: "
+            "they come from different runs; run `dvc repro`"
+        )
+    agrees = _equal(rows["label"].to_pylist(), rows["predicted"].to_pylist())
+    return Evidence(
+        np.concatenate([rows["accept_score"].to_numpy(), own.scores]),
+        np.concatenate([agrees, own.agrees]),
+        np.concatenate([fit["count"].to_numpy().astype(np.int64), own.counts]),
+    )
+
+
+def _equal(labels: list[str], predicted: list[str]) -> NDArray[np.bool_]:
+    return np.array([a == b for a, b in zip(labels, predicted, strict=True)], bool)
+
+
 def _certify(target: dict[str, Any], evidence: Evidence, config: Config) -> Certificate:
     return certify(
-        evidence.decisions.accept_scores,
+        evidence.scores,
         evidence.agrees,
         target["thresholds"],
         target["target"],
@@ -110,7 +138,7 @@ def _certify(target: dict[str, Any], evidence: Evidence, config: Config) -> Cert
     )
 
 
-def _outcome(target: dict[str, Any], result: Certificate, evidence: Evidence) -> dict[str, Any]:
+def _outcome(target: dict[str, Any], result: Certificate, evidence: Evidence, config: Config) -> dict[str, Any]:
     """One target's entry in the manifest. Intervals are exact and two-sided, each at the certificate's confidence."""
     confidence = 1 - result.delta
     entry: dict[str, Any] = {
@@ -118,7 +146,7 @@ def _outcome(target: dict[str, Any], result: Certificate, evidence: Evidence) ->
         "certified": result.threshold is not None,
         "method": target["method"],
         "threshold": result.threshold,
-        "holdout_rows": result.rows,
+        "evidence_rows": result.rows,
         "handled": result.handled,
         "agreed": result.agreed,
         "coverage": round(result.coverage, 6),
@@ -129,36 +157,81 @@ def _outcome(target: dict[str, Any], result: Certificate, evidence: Evidence) ->
         "steps_tested": len(result.steps),
         "traffic_coverage": 0.0,
         "traffic_agreement": None,
-        "reason": _reason(result),
+        "reason": _reason(result, config.targets.evidence),
+        "shortfall": None if result.threshold is not None else _shortfall(result),
     }
     if result.threshold is not None:
-        handled = evidence.decisions.accept_scores >= result.threshold
+        handled = evidence.scores >= result.threshold
         calls = int(evidence.counts[handled].sum())
         entry["traffic_coverage"] = round(calls / int(evidence.counts.sum()), 6)
         entry["traffic_agreement"] = round(int(evidence.counts[handled & evidence.agrees].sum()) / calls, 6)
     return entry
 
 
-def _reason(result: Certificate) -> str:
+def _shortfall(result: Certificate) -> dict[str, Any] | None:
+    """Where nothing could be certified: what these rows support at the threshold that was tested first, which was
+    fixed without them, and how many rows with the same figures the target would need (None: no number would do)."""
+    if not result.rows:
+        return None
+    first = result.steps[0]
+    coverage = first.handled / result.rows
+    agreement = first.agreed / first.handled if first.handled else 0.0
+    supported = power.certifiable(first.handled, first.agreed, result.rows, result.delta, result.scope)
+    return {
+        "tested_coverage": round(coverage, 6),
+        "tested_agreement": round(agreement, 6),
+        "supported_target": round(supported, 6),
+        "evidence_rows_needed": power.rows_needed(coverage, agreement, result.target, result.delta, result.scope),
+    }
+
+
+TEXTS = {"holdout": "holdout texts", "crossfit": "out-of-fold and holdout texts"}
+
+
+def _reason(result: Certificate, evidence: str) -> str:
     meaning = "parity among handled inputs" if result.scope == "handled" else "parity over all traffic"
+    texts = TEXTS[evidence]
     if result.threshold is not None:
         return (
-            f"{meaning} is at least {result.target:g} with confidence {1 - result.delta:g}: of {result.rows} holdout "
-            f"texts {result.handled} are handled, {result.agreed} of them agree with the teacher"
+            f"{meaning} is at least {result.target:g} with confidence {1 - result.delta:g}: of {result.rows} {texts} "
+            f"{result.handled} are handled, {result.agreed} of them agree with the teacher"
         )
     if result.rows == 0:
         return "the holdout is empty: nothing can be certified"
     first = result.steps[0]
     return (
-        f"nothing can be certified at {result.target:g}: where the out-of-fold evidence was strongest, "
-        f"{first.agreed} of {first.handled} handled holdout texts agree with the teacher, which is too little to show "
+        f"nothing can be certified at {result.target:g}: where certification was likeliest out of fold, "
+        f"{first.agreed} of {first.handled} handled {texts} agree with the teacher, which is too little to show "
         f"{meaning} of {result.target:g} with confidence {1 - result.delta:g} (p = {first.p_value:.3g})"
     )
 
 
-def _verdict(deployed: dict[str, Any], config: Config) -> dict[str, Any]:
+def _advice(deployed: dict[str, Any], outcomes: list[dict[str, Any]], evidence: str) -> str:
+    """What would be needed, and what can be had now."""
+    short = deployed["shortfall"]
+    if short is None:
+        return ""
+    needed = short["evidence_rows_needed"]
+    if needed is None:
+        advice = (
+            f"; no number of texts would show it with this surrogate, which agrees on {short['tested_agreement']:.1%} "
+            "there: it needs more traces to learn from, a better embedder, or a lower target"
+        )
+    else:
+        advice = (
+            f"; with the same figures it would take {needed:,} {TEXTS[evidence]} instead of "
+            f"{deployed['evidence_rows']:,}"
+        )
+    now = [item for item in outcomes if item["certified"]]
+    if now:
+        listed = ", ".join(f"{item['target']:g} (coverage {item['coverage']:.1%})" for item in now)
+        return f"{advice}; certified now: {listed}"
+    return f"{advice}; the threshold tested first supports a target of {short['supported_target']:.3f}"
+
+
+def _verdict(deployed: dict[str, Any], outcomes: list[dict[str, Any]], config: Config) -> dict[str, Any]:
     enough = deployed["coverage"] >= config.targets.min_coverage
-    reason = deployed["reason"]
+    reason = deployed["reason"] + _advice(deployed, outcomes, config.targets.evidence)
     if deployed["certified"] and not enough:
         reason += (
             f"; but the certified coverage {deployed['coverage']:.3f} is below targets.min_coverage "
@@ -167,13 +240,20 @@ def _verdict(deployed: dict[str, Any], config: Config) -> dict[str, Any]:
     return {"deploy": bool(deployed["certified"] and enough), "target": deployed["target"], "reason": reason}
 
 
-def guarantee_sentence(target: float, confidence: float, scope: str) -> str:
-    """The promise, in the one sense in which it is made everywhere."""
+def guarantee_sentence(target: float, confidence: float, scope: str, evidence: str) -> str:
+    """The promise, in the one sense in which it is made everywhere for this scope and evidence."""
     what = (
         f"parity with the teacher of at least {target:g} among the inputs that it handles"
         if scope == "handled"
         else f"at most {1 - target:.6g} of all inputs answered with a label that differs from the teacher's"
     )
+    if evidence == "crossfit":
+        return (
+            f"With probability of about {confidence:g} over the draw of the traces, for many traces and if the models "
+            f"change little when a few traces change, the deployed threshold has {what}, on inputs not seen before "
+            "that are like the traces (out-of-fold and held-out texts together are the evidence, which is valid for "
+            "large numbers under stability of the learner: Bayle et al. 2020)."
+        )
     return (
         f"With probability at least {confidence:g} over the draw of the held-out traces, the deployed threshold has "
         f"{what}, on inputs not seen before that are like the held-out ones."
@@ -194,9 +274,15 @@ def _manifest(
         "schema": MANIFEST_SCHEMA,
         "project": config.project,
         "verdict": verdict,
-        "guarantee": guarantee_sentence(targets.agreement, targets.confidence, targets.scope),
+        "guarantee": guarantee_sentence(targets.agreement, targets.confidence, targets.scope, targets.evidence),
         "method": deployed["method"],
         "surrogate": candidate["surrogate"],
+        "acceptor": config.acceptor.kind,
+        "distance_quantile": candidate["distance_quantile"],
+        "distance_limit": candidate["distance_limit"],
+        "per_label_min": candidate["per_label_min"],
+        "label_checks": candidate["label_checks"],
+        "reference_rows": candidate["reference_rows"],
         "labels": candidate["labels"],
         "dim": candidate["dim"],
         "embedder": read_json(layout.embedder / "spec.json"),
@@ -234,12 +320,14 @@ def _frontier(candidate: dict[str, Any], results: list[Certificate], outcomes: l
     """Every candidate at each target: what was considered out of fold, and each step that was tested."""
     return {
         "considered": candidate["considered"],
+        "methods": candidate["methods"],
         "targets": [
             {
                 "target": outcome["target"],
                 "method": outcome["method"],
                 "certified": outcome["certified"],
-                "predicted_coverage": target["predicted_coverage"],
+                "expected_coverage": target["expected_coverage"],
+                "chance": target["chance"],
                 "out_of_fold": [
                     {"threshold": t, "coverage": c, "agreement": a}
                     for t, c, a in zip(
@@ -266,17 +354,19 @@ def _frontier(candidate: dict[str, Any], results: list[Certificate], outcomes: l
 
 
 def _metrics(
-    verdict: dict[str, Any], deployed: dict[str, Any], outcomes: list[dict[str, Any]]
+    verdict: dict[str, Any], deployed: dict[str, Any], outcomes: list[dict[str, Any]], candidate: dict[str, Any]
 ) -> dict[str, int | float]:
     """Flat numbers for `dvc metrics`, which drops null and shows booleans badly: nothing certified is 0."""
     metrics: dict[str, int | float] = {
         "deployed": int(verdict["deploy"]),
         "target_agreement": deployed["target"],
         "certified_coverage": round(deployed["coverage"], 4),
-        "holdout_agreement": round(deployed["agreement"] or 0.0, 4),
+        "evidence_agreement": round(deployed["agreement"] or 0.0, 4),
         "agreement_lower_bound": round(deployed["lower_bound"] or 0.0, 4),
         "handled_rows": deployed["handled"],
-        "holdout_rows": deployed["holdout_rows"],
+        "evidence_rows": deployed["evidence_rows"],
+        "holdout_rows": candidate["holdout_rows"],
+        "labels_deferred": sum(check["outcome"] == "deferred" for check in candidate["label_checks"]),
     }
     for outcome in outcomes:
         percent = f"{100 * outcome['target']:g}".replace(".", "_")
@@ -284,14 +374,14 @@ def _metrics(
     return metrics
 
 
-def _rows_table(evidence: Evidence) -> pa.Table:
+def _rows_table(holdout: Holdout) -> pa.Table:
     return pa.table(
         {
-            "key": evidence.keys,
-            "label": evidence.labels,
-            "predicted": evidence.predicted,
-            "accept_score": evidence.decisions.accept_scores,
-            "distance": evidence.decisions.distances,
+            "key": holdout.keys,
+            "label": holdout.labels,
+            "predicted": holdout.predicted,
+            "accept_score": holdout.decisions.accept_scores,
+            "distance": holdout.decisions.distances,
         }
     )
 

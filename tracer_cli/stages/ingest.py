@@ -53,7 +53,9 @@ def run(layout: Layout, config: Config) -> None:
 
 
 def _split(store: Store, config: Config, collected: Collected, distinct: int) -> float:
-    share = auto_holdout_share(distinct) if config.split.holdout == "auto" else config.split.holdout
+    share = config.split.holdout
+    if share == "auto":
+        share = auto_holdout_share(distinct, config.targets.evidence)
     if config.split.by == "text":
         store.split_by_text(share)
         return share

@@ -44,7 +44,7 @@ def run(layout: Layout, config: Config) -> None:
         "traces": read_json(layout.traces_metrics),
         "qualitative": qualitative,
         "cost": analysis.cost_projection(deployed["coverage"], **config.cost.model_dump()),
-        "considered": _considered(read_json(layout.frontier), manifest["target"]),
+        "considered": _considered(read_json(layout.frontier)),
         "plot": frontier_plot(curves, manifest["targets"], manifest["target"]),
     }
     write_text(layout.report, render(context))
@@ -62,10 +62,10 @@ def _rows(layout: Layout, threshold: float | None) -> analysis.Rows:
     )
 
 
-def _considered(frontier: dict[str, Any], target: float) -> list[dict[str, Any]]:
-    """The zoo at the deployed target, best first."""
-    entries = [entry for entry in frontier["considered"] if entry["target"] == target]
-    return sorted(entries, key=lambda e: (-e["predicted_coverage"], -e["out_of_fold_agreement"], e["model"]))
+def _considered(frontier: dict[str, Any]) -> list[dict[str, Any]]:
+    """The blends that were tried for the deployed target, the chosen one marked, best first."""
+    entries = [{**entry, "chosen": i == 0} for i, entry in enumerate(frontier["considered"])]
+    return sorted(entries, key=lambda e: (-e["expected_coverage"], -e["out_of_fold_agreement"], not e["chosen"]))
 
 
 def _plot_csv(curves: dict[str, list[dict[str, float]]]) -> str:

@@ -1,0 +1,1 @@
+"""What `speed` times; each function runs in a process of its own."""

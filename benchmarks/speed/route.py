@@ -1,0 +1,106 @@
+"""Routing on one thread: one vector at a time, and a batch, beside the least that each needs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+import tracer_cli
+from benchmarks import generate
+from tracer_cli.artifacts import Layout, read_json
+
+BLOCK = 512
+WARM_UP = 100
+
+
+def run(folder: Path, rows: int, queries: int, batch: int, rounds: int, zoo: dict[str, Any] | None) -> dict[str, Any]:
+    """Fit on `rows` generated traces, then time. Each thing is done `rounds` times, in turn with what it is held to."""
+    layout = _fit(folder, rows, zoo)
+    candidate = read_json(layout.candidate / "candidate.json")
+    router = tracer_cli.load_router(layout.policy)
+    bare = _bare_session(layout.policy_graph)
+    name = bare.get_inputs()[0].name
+    vectors = np.concatenate([block.vectors for block in generate.blocks(max(queries, batch), seed=1)])
+    one = _one_by_one(vectors[:queries], rounds, router.predict, lambda vector: bare.run(None, {name: vector[None, :]}))
+    products = _Products(candidate["reference_rows"], len(candidate["labels"]))
+    many = _in_turn(rounds, lambda: router.predict_batch(vectors[:batch]), lambda: products(vectors[:batch]))
+    return {
+        "reference_rows": candidate["reference_rows"],
+        "surrogate": candidate["surrogate"]["kind"],
+        "router_ms": _percentiles(one[0]),
+        "session_ms": _percentiles(one[1]),
+        "batch_seconds": float(np.median(many[0])),
+        "products_seconds": float(np.median(many[1])),
+    }
+
+
+class _Products:
+    """queries @ reference.T and queries @ coefficients in float32, into memory that is there already."""
+
+    def __init__(self, reference_rows: int, labels: int) -> None:
+        rng = np.random.default_rng(0)
+        self._right = [
+            rng.standard_normal((generate.DIM, columns), dtype=np.float32) for columns in (reference_rows, labels)
+        ]
+        self._out = [np.empty((BLOCK, right.shape[1]), np.float32) for right in self._right]
+
+    def __call__(self, queries: NDArray[np.float32]) -> None:
+        for start in range(0, len(queries), BLOCK):
+            rows = queries[start : start + BLOCK]
+            for right, out in zip(self._right, self._out, strict=True):
+                np.matmul(rows, right, out=out[: len(rows)])
+
+
+def _fit(folder: Path, rows: int, zoo: dict[str, Any] | None) -> Layout:
+    traces, vectors = generate.write(folder, rows)
+    config = tracer_cli.FitConfig(
+        target_teacher_agreement=0.85, embedder={"kind": "precomputed", "path": str(vectors)}, zoo=zoo
+    )
+    tracer_cli.fit(traces, folder / "policy", config=config)
+    return Layout.of_folder(Path(), folder / "policy")
+
+
+def _bare_session(graph: Path) -> Any:
+    settings = onnxruntime.SessionOptions()
+    settings.intra_op_num_threads = settings.inter_op_num_threads = 1
+    return onnxruntime.InferenceSession(graph.read_bytes(), settings, providers=["CPUExecutionProvider"])
+
+
+def _one_by_one(
+    vectors: NDArray[np.float32], rounds: int, *functions: Callable[[NDArray[np.float32]], object]
+) -> list[list[float]]:
+    """Milliseconds of each call. In blocks, because two graphs in alternation would take turns in the cache too."""
+    for function in functions:
+        for vector in vectors[:WARM_UP]:
+            function(vector)
+    times: list[list[float]] = [[] for _ in functions]
+    for part in np.array_split(vectors, rounds):
+        for function, found in zip(functions, times, strict=True):
+            for vector in part:
+                start = time.perf_counter_ns()
+                function(vector)
+                found.append((time.perf_counter_ns() - start) / 1e6)
+    return times
+
+
+def _in_turn(rounds: int, *functions: Callable[[], object]) -> list[list[float]]:
+    """Seconds of each call, after one that does not count."""
+    times: list[list[float]] = [[] for _ in functions]
+    for number in range(rounds + 1):
+        for function, found in zip(functions, times, strict=True):
+            start = time.perf_counter()
+            function()
+            if number:
+                found.append(time.perf_counter() - start)
+    return times
+
+
+def _percentiles(values: Iterable[float]) -> dict[str, float]:
+    p50, p99 = np.percentile(list(values), [50, 99])
+    return {"p50": float(p50), "p99": float(p99)}
