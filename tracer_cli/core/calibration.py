@@ -112,7 +112,7 @@ def _limit(distances: NDArray[np.float64], quantile: float | None) -> float | No
 
 
 def _policy(data: FitData, first: Candidate, two: Cascade | None, filters: Filters, kind: acceptor.Kind) -> Policy:
-    reference = Reference(data.unit[data.reference], data.labels[data.reference], data.k)
+    reference = Reference(data.vectors[data.reference], data.labels[data.reference], data.k)
     stages = [_stage(first, kind)]
     if two is not None:
         stages.append(_stage(two.second, kind))

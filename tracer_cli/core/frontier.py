@@ -1,9 +1,10 @@
 """From out-of-fold evidence to the ordered sequence of thresholds that the guard will walk.
 
 Everything here is decided before the holdout's labels are seen. The walk stops at its first failure, so where it
-starts and how far apart its steps lie decides what it certifies: too early and it stops at once, too close and
-chance has more occasions to stop it. Both are chosen by letting the walk run on many samples of the size of the
-evidence, drawn with replacement from the out-of-fold rows.
+starts decides what it certifies: with few rows handled there is too little to test on, with many the agreement is too
+low. The start is chosen by letting the walk run on many samples of the size of the evidence, drawn from the
+out-of-fold rows. Their shares in the population are drawn too (a Bayesian bootstrap, Rubin 1981), with less
+certainty than the rows alone would give: they also chose the model, so they look better than they are.
 """
 
 from __future__ import annotations
@@ -18,8 +19,9 @@ from tracer_cli.core.certificate import Scope, most_errors
 # Below every score that an input may be handled with (acceptor.MIN_SCORE), above 0, which is never handled.
 ACCEPT_ALL = 1e-12
 STEP = 0.005
-STRIDES = (1, 2, 4, 8)
 SAMPLES = 200
+# Of the Dirichlet distribution of the shares: each out-of-fold row counts for a third of a row.
+CONCENTRATION = 1 / 3
 # The samples are drawn from at most this many rows.
 MOST_ROWS = 20_000
 
@@ -89,29 +91,25 @@ class Planner:
         """rows: out-of-fold rows; evidence_rows: rows that the guard will test on."""
         self.evidence_rows, self.delta, self.scope = evidence_rows, delta, scope
         self._rows = np.linspace(0, rows - 1, min(rows, MOST_ROWS)).astype(np.intp)
-        share = np.full(len(self._rows), 1 / len(self._rows))
-        self._draws = np.random.default_rng(seed).multinomial(evidence_rows, share, SAMPLES).astype(np.int32)
+        rng = np.random.default_rng(seed)
+        self._draws = np.empty((SAMPLES, len(self._rows)), np.int32)
+        for draws in self._draws:
+            shares = rng.gamma(CONCENTRATION, size=len(self._rows)) + 1e-300
+            draws[:] = rng.multinomial(evidence_rows, shares / shares.sum())
         self._limits: dict[float, NDArray[np.int64]] = {}
 
     def propose(self, scores: NDArray[np.float64], agrees: NDArray[np.bool_], target: float) -> Proposal:
-        """The start and the stride that certify the most on average.
+        """The start that certifies the most on average; of equals the one with the least coverage.
 
         scores: (n,) out-of-fold accept scores; agrees: (n,).
         """
         points = curve(scores, agrees)
         handled, agreed = self._sampled(points, scores, agrees)
-        passed = self._passed(handled, agreed, target)
-        last = len(points.thresholds) - 1
-        best = (-1.0, np.array([last]), 0.0)
-        for stride in STRIDES:
-            # Counted from the end, so that every sequence can go on to accept everything.
-            steps = np.arange(last % stride, last + 1, stride)
-            certified = _certified(passed[:, steps], points.coverage[steps])
-            means = certified.mean(axis=0)
-            start = int(np.argmax(means))
-            if means[start] > best[0]:
-                best = (float(means[start]), steps[start:], float((certified[:, start] > 0).mean()))
-        return self._proposal(points, target, *best)
+        certified = _certified(self._passed(handled, agreed, target), points.coverage)
+        means = certified.mean(axis=0)
+        start = int(np.argmax(means))
+        steps = np.arange(start, len(means))
+        return self._proposal(points, target, float(means[start]), steps, float((certified[:, start] > 0).mean()))
 
     def propose_global(self, scores: NDArray[np.float64], agrees: NDArray[np.bool_], target: float) -> Proposal:
         """The single step that accepts everything."""

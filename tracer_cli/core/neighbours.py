@@ -14,6 +14,10 @@ MAX_REFERENCE = 20_000
 # it keeps them all.
 LANDMARKS = 4096
 EXACT = 8192
+# Entries of a rounded row lie between -LEVELS and LEVELS: with 63 no processor's 8-bit products overflow
+# (2 * 255 * 63 < 2^15, where older ones saturate).
+LEVELS = 63
+SMALLEST = 1e-30
 
 
 @dataclass(frozen=True)
@@ -24,10 +28,27 @@ class Neighbours:
     labels: NDArray[np.int64]
 
 
+def levels(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Each row scaled to a largest entry of LEVELS and rounded to whole numbers; a zero row stays zero.
+
+    Similarities are those of the rounded rows. Their products are whole numbers that float32 holds exactly (up to
+    some 4,000 dimensions), so a policy gives the same similarity on every machine, for one row as for many, and
+    reads a quarter of the memory.
+    """
+    top = np.maximum(np.abs(vectors).max(axis=1, keepdims=True, initial=0), np.float32(SMALLEST))
+    return np.asarray(np.rint(vectors / top * np.float32(LEVELS)), np.float32)
+
+
+def inverse_norms(whole: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(n, 1) 1 / length of each row of `levels`."""
+    squares = np.einsum("ij,ij->i", whole, whole)[:, None]
+    return np.asarray(np.float32(1) / np.maximum(np.sqrt(squares), np.float32(1)), np.float32)
+
+
 def unit_rows(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    """A copy with rows of length 1; a zero row stays zero."""
-    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return np.asarray(vectors / np.maximum(norms, 1e-12), np.float32)
+    """The rows' `levels`, scaled to length 1; a zero row stays zero."""
+    whole = levels(vectors)
+    return np.asarray(whole * inverse_norms(whole), np.float32)
 
 
 def nearest(similarity: NDArray[np.float32], reference_labels: NDArray[np.int64], k: int) -> Neighbours:

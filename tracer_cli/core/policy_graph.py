@@ -22,7 +22,7 @@ from tracer_cli.core.acceptor import (
     Acceptor,
     features,
 )
-from tracer_cli.core.neighbours import Neighbours
+from tracer_cli.core.neighbours import LEVELS, SMALLEST, Neighbours, inverse_norms, levels
 from tracer_cli.core.onnx_graph import GraphBuilder, float_output, int_output, to_bytes, vectors_input
 from tracer_cli.core.policy import Decisions
 from tracer_cli.core.selection import Blend, Filters, blended
@@ -30,7 +30,7 @@ from tracer_cli.core.selection import Blend, Filters, blended
 
 @dataclass(frozen=True)
 class Reference:
-    """The rows whose neighbourhood is looked at: unit vectors (r, dim), label indices (r,), and k."""
+    """The rows whose neighbourhood is looked at: vectors (r, dim), label indices (r,), and k."""
 
     vectors: NDArray[np.float32]
     labels: NDArray[np.int64]
@@ -84,9 +84,7 @@ def _neighbourhood(g: GraphBuilder, reference: Reference) -> None:
     g.constant("one", 1.0)
     g.constant("least_probability", float(MIN_PROBABILITY))
     g.constant("most_probability", float(1 - MIN_PROBABILITY))
-    norm = g.node("ReduceL2", ["vectors", last_axis], "norm")
-    unit = g.node("Div", ["vectors", g.node("Max", [norm, g.constant("min_norm", 1e-12)], "safe_norm")], "unit")
-    g.node("MatMul", [unit, g.constant("reference", reference.vectors.T.astype(np.float32))], "similarity")
+    _similarity(g, reference.vectors)
     g.nodes.append(
         onnx.helper.make_node(
             "TopK",
@@ -105,6 +103,27 @@ def _neighbourhood(g: GraphBuilder, reference: Reference) -> None:
     g.node("Slice", ["neighbour_labels", *bounds, last_axis], "voters")
     nearest = g.node("Gather", ["neighbour_similarity", g.constant("first", np.array(0))], "nearest", axis=1)
     g.node("Sub", ["one", nearest], "distance")
+
+
+def _similarity(g: GraphBuilder, reference: NDArray[np.float32]) -> None:
+    """`similarity` (rows, r) to the reference rows, as neighbours.levels has it, in 8-bit whole numbers."""
+    largest = g.node("ReduceMax", [g.node("Abs", ["vectors"], "sizes"), "last_axis"], "largest")
+    safe = g.node("Max", [largest, g.constant("smallest", SMALLEST)], "safe_largest")
+    scaled = g.node(
+        "Mul", [g.node("Div", ["vectors", safe], "relative"), g.constant("levels", float(LEVELS))], "scaled"
+    )
+    whole = g.node("Round", [scaled], "whole")
+    # Unsigned, because the fast 8-bit products want one unsigned side.
+    shifted = g.node("Add", [whole, g.constant("middle", 128.0)], "shifted")
+    code = g.node("Cast", [shifted], "code", to=onnx.TensorProto.UINT8)
+    own = levels(reference)
+    table = g.constant("reference", np.ascontiguousarray(own.T.astype(np.int8)))
+    products = g.node("MatMulInteger", [code, table, g.constant("code_middle", np.array(128, np.uint8))], "products")
+    numbers = g.node("Cast", [products], "product_numbers", to=onnx.TensorProto.FLOAT)
+    squares = g.node("ReduceSum", [g.node("Mul", [whole, whole], "squared"), "last_axis"], "squares")
+    length = g.node("Max", [g.node("Sqrt", [squares], "root"), "one"], "length")
+    relative = g.node("Mul", [numbers, g.node("Div", ["one", length], "inverse_length")], "relative_products")
+    g.node("Mul", [relative, g.constant("reference_inverse_lengths", inverse_norms(own).T)], "similarity")
 
 
 def _stage(g: GraphBuilder, stage: Stage, models: Mapping[str, bytes], prefix: str) -> tuple[str, str]:

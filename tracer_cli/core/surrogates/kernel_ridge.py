@@ -23,7 +23,7 @@ from tracer_cli.core.onnx_graph import GraphBuilder
 from tracer_cli.core.surrogates.base import BLOCK, CrossFit, FitData, Floats, Inputs
 from tracer_cli.core.surrogates.search import SEARCH_ROWS, best
 
-GAMMAS = (1.0, 2.0, 4.0)
+GAMMAS = (1.0, 2.0)
 PENALTIES = (0.03, 0.1, 0.3, 1.0)
 # Scores lie between 0 and 1: this makes them logits of a usual size, before temperature scaling.
 SCALE = 8.0
@@ -67,8 +67,10 @@ class KernelRidge:
 
 
 def kernel(similarity: Floats, gamma: float) -> Floats:
-    """exp(gamma * (similarity - 1)), (n, r)."""
-    return np.asarray(np.exp((similarity - np.float32(1)) * np.float32(gamma)), np.float32)
+    """exp(gamma * (similarity - 1)), (n, r), in a new array."""
+    values = similarity - np.float32(1)
+    values *= np.float32(gamma)
+    return np.exp(values, out=values)
 
 
 def softmax(scores: Floats) -> Floats:
@@ -114,71 +116,72 @@ def _search(settings: Mapping[str, float | str], data: FitData) -> tuple[float, 
 
 
 def _solve_exact(data: FitData, gamma: float, penalty: float) -> Solved:
-    """All rows are landmarks. Memory: two matrices (n, n) of float32."""
-    targets = one_hot(data.labels, data.n_labels)
-    inverse = kernel(data.unit @ data.unit.T, gamma)
+    """All rows are landmarks. Memory: one matrix (n, n) of float32."""
+    # By fold, so that each fold is a block.
+    order = np.argsort(data.folds, kind="stable")
+    unit, targets = data.unit[order], one_hot(data.labels[order], data.n_labels)
+    inverse = kernel(unit @ unit.T, gamma)
     inverse.flat[:: len(inverse) + 1] += np.float32(penalty)
     inverse = _inverse(inverse)
     coefficients = inverse @ targets
     scores, total = np.empty_like(targets), np.zeros_like(targets)
-    folds = np.unique(data.folds)
-    for fold in folds:
-        held = np.flatnonzero(data.folds == fold)
-        columns = inverse[:, held]
-        errors = scipy.linalg.solve(columns[held], coefficients[held], assume_a="pos", check_finite=False)
+    ends = np.cumsum(np.unique(data.folds, return_counts=True)[1])
+    for start, end in zip([0, *ends[:-1]], ends, strict=True):
+        held = slice(start, end)
+        errors = scipy.linalg.solve(inverse[held, held], coefficients[held], assume_a="pos", check_finite=False)
         scores[held] = targets[held] - errors
-        without = coefficients - columns @ errors
+        without = coefficients - inverse[:, held] @ errors
         without[held] = 0  # zero but for rounding
         total += without
-    return Solved(scores, coefficients, total / np.float32(len(folds)))
+    back = np.argsort(order)
+    return Solved(scores[back], coefficients[back], total[back] / np.float32(len(ends)))
 
 
 def _inverse(matrix: Floats) -> Floats:
-    """Of a symmetric positive definite matrix, which is overwritten."""
+    """Of a symmetric positive definite matrix, in its place."""
+    # The transpose of a symmetric matrix in C order is the same matrix in Fortran order, as LAPACK wants it.
     factor, failed = scipy.linalg.lapack.spotrf(matrix.T, lower=1, overwrite_a=1, clean=0)
     if not failed:
         factor, failed = scipy.linalg.lapack.spotri(factor, lower=1, overwrite_c=1)
     if failed:
         raise np.linalg.LinAlgError("the kernel matrix is not positive definite")
-    lower = np.tril(factor)  # only this half is filled
-    lower += np.tril(lower, -1).T
-    return np.asarray(lower, np.float32)
+    # Only the lower half was filled. Tile by tile: whole rows would leave the cache between two visits.
+    tile = 512
+    for i in range(0, len(factor), tile):
+        for j in range(0, i, tile):
+            factor[j : j + tile, i : i + tile] = factor[i : i + tile, j : j + tile].T
+        own = factor[i : i + tile, i : i + tile]
+        own[:] = np.tril(own) + np.tril(own, -1).T
+    return np.asarray(factor, np.float32)
 
 
 def _solve_landmarks(data: FitData, gamma: float, penalty: float) -> Solved:
-    """The landmarks are the first reference rows. Memory: one (landmarks, landmarks) matrix of float64 a fold."""
+    """The landmarks are the first reference rows. Memory: a (landmarks, landmarks) matrix of float64 for each fold.
+
+    Solves (K'K + penalty * K_landmarks) coefficients = K'Y, where K (n, landmarks) is between rows and landmarks.
+    """
     landmarks = data.unit[data.reference[: landmark_count(len(data.labels))]]
     own = kernel(landmarks @ landmarks.T, gamma).astype(np.float64)
     own.flat[:: len(own) + 1] += JITTER
-    factor = np.linalg.cholesky(own)
+    own *= penalty
     folds = np.unique(data.folds)
-    grams, products = [], []
-    for fold in folds:
-        gram, product = _products(data, np.flatnonzero(data.folds == fold), landmarks, gamma)
-        # From the kernel's values to features with the identity as their metric.
-        half = scipy.linalg.solve_triangular(factor, gram, lower=True, check_finite=False)
-        grams.append(scipy.linalg.solve_triangular(factor, half.T, lower=True, check_finite=False))
-        products.append(scipy.linalg.solve_triangular(factor, product, lower=True, check_finite=False))
-    gram, product = sum(grams[1:], grams[0]), sum(products[1:], products[0])
+    parts = [_products(data, np.flatnonzero(data.folds == fold), landmarks, gamma) for fold in folds]
+    gram = sum((part for part, _ in parts), own)
+    product = sum((part for _, part in parts[1:]), parts[0][1])
 
-    def coefficients(without: int | None) -> Floats:
-        left = gram if without is None else gram - grams[without]
-        right = product if without is None else product - products[without]
-        left = left + penalty * np.eye(len(left))
-        weights = scipy.linalg.solve(left, right, assume_a="pos", check_finite=False, overwrite_a=True)
-        return np.asarray(
-            scipy.linalg.solve_triangular(factor, weights, lower=True, trans="T", check_finite=False), np.float32
-        )
+    def coefficients(left: Doubles, right: Doubles) -> Floats:
+        factor = scipy.linalg.cho_factor(left, check_finite=False, overwrite_a=True)
+        return np.asarray(scipy.linalg.cho_solve(factor, right, check_finite=False), np.float32)
 
     scores, total = np.empty((len(data.labels), data.n_labels), np.float32), np.zeros_like(product, np.float32)
-    for i, fold in enumerate(folds):
-        without = coefficients(i)
+    for fold, (its_gram, its_product) in zip(folds, parts, strict=True):
+        without = coefficients(gram - its_gram, product - its_product)
         total += without
         held = np.flatnonzero(data.folds == fold)
         for start in range(0, len(held), BLOCK):
             rows = held[start : start + BLOCK]
             scores[rows] = kernel(data.unit[rows] @ landmarks.T, gamma) @ without
-    return Solved(scores, coefficients(None), total / np.float32(len(folds)))
+    return Solved(scores, coefficients(gram, product), total / np.float32(len(folds)))
 
 
 def _products(data: FitData, rows: NDArray[np.intp], landmarks: Floats, gamma: float) -> tuple[Doubles, Doubles]:

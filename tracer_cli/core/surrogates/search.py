@@ -18,7 +18,7 @@ from tracer_cli.core.surrogates.base import Floats
 TARGETS = (0.80, 0.85, 0.90, 0.95, 0.98)
 DELTA = 0.05
 # Settings are compared on at most this many rows.
-SEARCH_ROWS = 2000
+SEARCH_ROWS = 1500
 
 Setting = TypeVar("Setting")
 
