@@ -88,7 +88,7 @@ def fit(
         embedder = settings.embedder
         if embeddings is not None:
             embedder = {"kind": "precomputed", "path": str(_store(layout, embeddings))}
-        checked_config = _config(settings, os.fspath(traces), embedder)
+        checked_config = project_config(settings, os.fspath(traces), embedder)
         # What an earlier fit with another zoo left would otherwise lie beside this one's.
         shutil.rmtree(layout.work / "artifacts", ignore_errors=True)
         run_all(layout, checked_config, progress)
@@ -122,7 +122,8 @@ def result_of(layout: Layout) -> FitResult:
     )
 
 
-def _config(settings: FitConfig, traces: str, embedder: dict[str, Any] | None) -> Config:
+def project_config(settings: FitConfig, traces: str, embedder: dict[str, Any] | None) -> Config:
+    """What tracer.yaml would say. Raises ConfigError when the settings are not valid."""
     values: dict[str, Any] = {
         "project": settings.project,
         "seed": settings.seed,

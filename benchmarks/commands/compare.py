@@ -88,7 +88,11 @@ def command(
       python -m benchmarks compare --data DIR --peer ~/peer/bin/python --results compare.jsonl
       python -m benchmarks compare --traces traces.jsonl --n 2000 --target 0.95 --results mine.jsonl
     """
-    settings: dict[str, Any] = {"zoo": options.zoo_of(zoo), "peer_skip": [name for name in peer_skip if name]}
+    settings: dict[str, Any] = {
+        "zoo": options.zoo_of(zoo),
+        "deploy": "each",
+        "peer_skip": [name for name in peer_skip if name],
+    }
     wanted = list(dict.fromkeys(systems or DEFAULT_SYSTEMS))
     if peer is not None:
         settings |= {"peer": str(peer.absolute()), "peer_version": version_of(peer)}

@@ -17,7 +17,6 @@ from benchmarks.commands.peer_env import peer_option, version_of
 from benchmarks.data import DataSet
 
 TARGETS = (0.85, 0.90, 0.95, 0.98)
-LINEAR = '{"logreg": {"kind": "logistic_regression"}}'
 threads_option = click.option(
     "--threads", type=click.IntRange(1), default=1, show_default=True, help="Threads, and CPUs that may be used."
 )
@@ -89,14 +88,8 @@ def fit(
 @click.option("--queries", type=click.IntRange(1), default=4000, show_default=True, help="Vectors routed one by one.")
 @click.option("--batch", type=click.IntRange(1), default=10_000, show_default=True, help="Rows of the batch.")
 @click.option("--rounds", type=click.IntRange(1), default=4, show_default=True, help="Rounds, all things in turn.")
-@click.option(
-    "--zoo",
-    metavar="JSON",
-    default=LINEAR,
-    show_default=True,
-    help="tracer's `zoo` section; the products that a batch is held to are those of a linear surrogate.",
-)
-def route(rows: int, queries: int, batch: int, rounds: int, zoo: str) -> None:
+@zoo_option
+def route(rows: int, queries: int, batch: int, rounds: int, zoo: str | None) -> None:
     """One vector and a batch through the router, on one thread, beside the bare session and the bare products."""
     arguments = {"rows": rows, "queries": queries, "batch": batch, "rounds": rounds, "zoo": options.zoo_of(zoo)}
     found = isolated.call("benchmarks.speed.route:run", arguments, cpus=isolated.cpu_sets(1)[0])

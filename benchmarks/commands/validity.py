@@ -88,7 +88,9 @@ def command(
         found = options.prepared_traces(traces, vector_file, sizes, cache)
         chosen += [Row(found, n, drawn, splits) for n in dict.fromkeys(sizes)]
     systems = [SYSTEMS[pair] for pair in itertools.product(dict.fromkeys(evidence), dict.fromkeys(scope))]
-    done, failed = study.run(Study(chosen, systems, delta, first_seed, {"zoo": options.zoo_of(zoo)}), results, jobs)
+    done, failed = study.run(
+        Study(chosen, systems, delta, first_seed, {"zoo": options.zoo_of(zoo), "deploy": "middle"}), results, jobs
+    )
     summaries = summary.summarise(done)
     click.echo(tables.validity_table(summaries))
     if failed:

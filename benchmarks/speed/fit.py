@@ -22,7 +22,7 @@ def run_tracer(folder: Path, **arguments: Any) -> dict[str, Any]:
     for name in STAGES:
         module = import_module(f"tracer_cli.stages.{name}")
         setattr(module, "run", _clocked(name, module.run, stages))  # noqa: B010, a module's attribute
-    cost = tracer.fitted(task, "holdout", "handled").cost
+    cost = tracer.fitted(task, "holdout").cost
     stages["the rest"] = cost.seconds - sum(stages.values())
     return {"seconds": cost.seconds, "peak_mb": cost.peak_mb, "stages": stages}
 

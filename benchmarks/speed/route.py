@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 import tracer_cli
 from benchmarks import generate
 from tracer_cli.artifacts import Layout, read_json
+from tracer_cli.core.neighbours import landmark_count
 
 BLOCK = 512
 WARM_UP = 100
@@ -28,11 +29,11 @@ def run(folder: Path, rows: int, queries: int, batch: int, rounds: int, zoo: dic
     name = bare.get_inputs()[0].name
     vectors = np.concatenate([block.vectors for block in generate.blocks(max(queries, batch), seed=1)])
     one = _one_by_one(vectors[:queries], rounds, router.predict, lambda vector: bare.run(None, {name: vector[None, :]}))
-    products = _Products(candidate["reference_rows"], len(candidate["labels"]))
+    products = _Products(candidate)
     many = _in_turn(rounds, lambda: router.predict_batch(vectors[:batch]), lambda: products(vectors[:batch]))
     return {
         "reference_rows": candidate["reference_rows"],
-        "surrogate": candidate["surrogate"]["kind"],
+        "surrogate": " + ".join(member["kind"] for member in candidate["surrogate"]["members"]),
         "router_ms": _percentiles(one[0]),
         "session_ms": _percentiles(one[1]),
         "batch_seconds": float(np.median(many[0])),
@@ -41,20 +42,28 @@ def run(folder: Path, rows: int, queries: int, batch: int, rounds: int, zoo: dic
 
 
 class _Products:
-    """queries @ reference.T and queries @ coefficients in float32, into memory that is there already."""
+    """The matrix products that the policy cannot do without, in float32, into memory that is there already.
 
-    def __init__(self, reference_rows: int, labels: int) -> None:
+    queries @ reference.T, and for each member of the blend its own: a linear one's queries @ coefficients, a kernel's
+    values at the landmarks @ coefficients.
+    """
+
+    def __init__(self, candidate: dict[str, Any]) -> None:
+        labels, kinds = len(candidate["labels"]), [m["kind"] for m in candidate["surrogate"]["members"]]
+        shapes = [(generate.DIM, candidate["reference_rows"])]
+        shapes += [(generate.DIM, labels)] * kinds.count("logistic_regression")
+        shapes += [(landmark_count(candidate["fit_rows"]), labels)] * kinds.count("kernel_ridge")
         rng = np.random.default_rng(0)
-        self._right = [
-            rng.standard_normal((generate.DIM, columns), dtype=np.float32) for columns in (reference_rows, labels)
-        ]
-        self._out = [np.empty((BLOCK, right.shape[1]), np.float32) for right in self._right]
+        self._right = [rng.standard_normal(shape, dtype=np.float32) for shape in shapes]
+        self._left = [rng.standard_normal((BLOCK, shape[0]), dtype=np.float32) for shape in shapes]
+        self._out = [np.empty((BLOCK, shape[1]), np.float32) for shape in shapes]
 
     def __call__(self, queries: NDArray[np.float32]) -> None:
         for start in range(0, len(queries), BLOCK):
             rows = queries[start : start + BLOCK]
-            for right, out in zip(self._right, self._out, strict=True):
-                np.matmul(rows, right, out=out[: len(rows)])
+            for left, right, out in zip(self._left, self._right, self._out, strict=True):
+                own = rows if right.shape[0] == rows.shape[1] else left[: len(rows)]
+                np.matmul(own, right, out=out[: len(rows)])
 
 
 def _fit(folder: Path, rows: int, zoo: dict[str, Any] | None) -> Layout:

@@ -26,12 +26,12 @@ class System:
 def _tracer(evidence: str, scope: Scope) -> System:
     title = f"tracer, {evidence}" + (", overall" if scope == "overall" else "")
     options = {"evidence": evidence, "scope": scope}
-    return System(title, "benchmarks.systems.tracer", f"tracer {evidence} {scope}", options, scope, ("zoo",))
+    return System(title, "benchmarks.systems.tracer", f"tracer {evidence}", options, scope, ("zoo", "deploy"))
 
 
 def _mapie(title: str, fwer_method: str) -> System:
     options = {"fwer_method": fwer_method}
-    return System(title, "benchmarks.systems.mapie", "tracer holdout handled", options, "handled", ("zoo",))
+    return System(title, "benchmarks.systems.mapie", "tracer holdout", options, "handled", ("zoo", "deploy"))
 
 
 SYSTEMS: dict[str, System] = {

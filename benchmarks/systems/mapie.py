@@ -16,8 +16,6 @@ certify less.
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -26,10 +24,8 @@ from numpy.typing import NDArray
 
 from benchmarks.measure import measured
 from benchmarks.systems import tracer
-from benchmarks.systems.base import Outcome, Routed, Task
-from tracer_cli.artifacts import Layout, read_bytes, read_json, read_table
-from tracer_cli.core import policy
-from tracer_cli.core.onnx_session import session
+from benchmarks.systems.base import Outcome, Task
+from benchmarks.systems.tracer import Scored
 
 FwerMethod = Literal["bonferroni_holm", "split_fixed_sequence"]
 CANDIDATES = 100
@@ -42,24 +38,15 @@ differs_when_handled = BinaryRisk(
 )
 
 
-@dataclass(frozen=True)
-class Scored:
-    """Accept scores in [0, 1], and whether surrogate and teacher agree."""
-
-    scores: NDArray[np.float64]
-    agrees: NDArray[np.bool_]
-
-
 def run(task: Task, fwer_method: FwerMethod) -> Outcome:
-    fit = tracer.fitted(task, "holdout", "handled")
-    layout = Layout.of_folder(Path(), fit.folder)
-    holdout, out_of_fold = _scored(layout.guard_rows), _scored(layout.candidate / "oof.parquet")
+    fit = tracer.fitted(task, "holdout")
+    policies = tracer.deployed(task, "holdout", "handled")
     with measured() as cost:
-        found = {target: threshold(holdout, out_of_fold, target, task.delta, fwer_method) for target in task.targets}
-    space = np.array(read_json(layout.manifest)["labels"], object)
-    decisions = policy.run(session(read_bytes(layout.policy_graph)), task.future)
-    labels = space[decisions.labels]
-    routed = {t: None if at is None else Routed(decisions.accept_scores >= at, labels) for t, at in found.items()}
+        found = {
+            target: threshold(item.holdout, item.out_of_fold, target, task.delta, fwer_method)
+            for target, item in policies.items()
+        }
+    routed = {target: None if at is None else policies[target].routed(at) for target, at in found.items()}
     return Outcome(routed, fit.cost + cost)
 
 
@@ -90,9 +77,3 @@ def candidates(scores: NDArray[np.float64]) -> NDArray[np.float64]:
     ordered = np.sort(scores)[::-1]
     counts = -(-np.arange(1, CANDIDATES + 1) * len(ordered) // CANDIDATES)  # rounded up, in whole numbers
     return np.unique(ordered[counts - 1])
-
-
-def _scored(path: Path) -> Scored:
-    rows = read_table(path, ["label", "predicted", "accept_score"])
-    pairs = zip(rows["label"].to_pylist(), rows["predicted"].to_pylist(), strict=True)
-    return Scored(rows["accept_score"].to_numpy().astype(np.float64), np.array([a == b for a, b in pairs], bool))

@@ -8,6 +8,7 @@ import pytest
 from benchmarks.systems import SYSTEMS, mapie
 from benchmarks.systems.base import Routed
 from benchmarks.systems.threshold import lowest
+from benchmarks.systems.tracer import Scored
 from benchmarks.work import score
 
 
@@ -46,10 +47,10 @@ class TestMapie:
 
     @pytest.mark.parametrize("method", ["bonferroni_holm", "split_fixed_sequence"])
     def test_it_finds_a_threshold_where_there_is_one(self, method: mapie.FwerMethod) -> None:
-        rows = mapie.Scored(self.scores, self.agrees)
+        rows = Scored(self.scores, self.agrees)
         found = mapie.threshold(rows, rows, 0.9, 0.1, method)
         assert found is not None and 0.4 < found < 0.6
-        useless = mapie.Scored(self.scores, np.arange(600) % 2 == 0)
+        useless = Scored(self.scores, np.arange(600) % 2 == 0)
         assert mapie.threshold(useless, useless, 0.9, 0.1, method) is None
 
     def test_candidates_are_steps_of_coverage(self) -> None:

@@ -22,6 +22,9 @@ STEP = 0.005
 SAMPLES = 200
 # Of the Dirichlet distribution of the shares: each out-of-fold row counts for a third of a row.
 CONCENTRATION = 1 / 3
+# Added to the share that differs, as a part of what the target allows: where no out-of-fold row differs, a sample of
+# them never does, and every start would look equally safe.
+UNSEEN_ERRORS = 0.1
 # The samples are drawn from at most this many rows.
 MOST_ROWS = 20_000
 
@@ -89,7 +92,7 @@ class Planner:
 
     def __init__(self, rows: int, evidence_rows: int, delta: float, scope: Scope, seed: int) -> None:
         """rows: out-of-fold rows; evidence_rows: rows that the guard will test on."""
-        self.evidence_rows, self.delta, self.scope = evidence_rows, delta, scope
+        self.evidence_rows, self.delta, self.scope, self._seed = evidence_rows, delta, scope, seed
         self._rows = np.linspace(0, rows - 1, min(rows, MOST_ROWS)).astype(np.intp)
         rng = np.random.default_rng(seed)
         self._draws = np.empty((SAMPLES, len(self._rows)), np.int32)
@@ -105,7 +108,8 @@ class Planner:
         """
         points = curve(scores, agrees)
         handled, agreed = self._sampled(points, scores, agrees)
-        certified = _certified(self._passed(handled, agreed, target), points.coverage)
+        rarely = self._unseen_errors(agreed, target)
+        certified = _certified(self._passed(handled, agreed - rarely, target), points.coverage)
         means = certified.mean(axis=0)
         start = int(np.argmax(means))
         steps = np.arange(start, len(means))
@@ -130,6 +134,12 @@ class Planner:
         counts = [np.cumsum(values, axis=1, dtype=np.int32) for values in (drawn, drawn * right[order])]
         counts = [np.concatenate([np.zeros((SAMPLES, 1), np.int32), c], axis=1)[:, ends] for c in counts]
         return counts[0].astype(np.int64), counts[1].astype(np.int64)
+
+    def _unseen_errors(self, agreed: NDArray[np.int64], target: float) -> NDArray[np.int64]:
+        """(samples, thresholds) rows that agree in the sample and would differ elsewhere."""
+        each = np.diff(agreed, axis=1, prepend=0)
+        rng = np.random.default_rng(self._seed)
+        return np.asarray(np.cumsum(rng.binomial(each, UNSEEN_ERRORS * (1 - target)), axis=1), np.int64)
 
     def _passed(self, handled: NDArray[np.int64], agreed: NDArray[np.int64], target: float) -> NDArray[np.bool_]:
         """Whether the test at each threshold of each sample rejects "parity below target"."""
