@@ -68,8 +68,8 @@ class Split(Section):
 
     holdout: Auto | OpenShare = Field(
         default="auto",
-        description="Share of the distinct texts that only the guard sees; auto: as targets.evidence needs, for "
-        "holdout about 1,500, 15 % to 40 %.",
+        description="Share of the distinct texts that only the guard sees; auto: with targets.evidence holdout about "
+        "1,500 texts, 15 % to 40 %; with crossfit 15 %.",
     )
     by: Annotated[Literal["text", "time"], AsText] = Field(
         default="text", description="text: by a salted hash, so that a text keeps its side; time: the newest texts."

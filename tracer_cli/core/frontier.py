@@ -106,22 +106,27 @@ class Planner:
 
         scores: (n,) out-of-fold accept scores; agrees: (n,).
         """
-        points = curve(scores, agrees)
-        handled, agreed = self._sampled(points, scores, agrees)
-        rarely = self._unseen_errors(agreed, target)
-        certified = _certified(self._passed(handled, agreed - rarely, target), points.coverage)
-        means = certified.mean(axis=0)
-        start = int(np.argmax(means))
-        steps = np.arange(start, len(means))
-        return self._proposal(points, target, float(means[start]), steps, float((certified[:, start] > 0).mean()))
+        points, passed = self._tested(scores, agrees, target)
+        certified = _certified(passed, points.coverage)
+        return _proposal(points, target, certified, int(np.argmax(certified.mean(axis=0))))
 
     def propose_global(self, scores: NDArray[np.float64], agrees: NDArray[np.bool_], target: float) -> Proposal:
         """The single step that accepts everything."""
+        points, passed = self._tested(scores, agrees, target)
+        return _proposal(points, target, _certified(passed, points.coverage), len(points.thresholds) - 1)
+
+    def _tested(
+        self, scores: NDArray[np.float64], agrees: NDArray[np.bool_], target: float
+    ) -> tuple[Curve, NDArray[np.bool_]]:
+        """The thresholds, and whether the test at each rejects "parity below target" in each sample."""
         points = curve(scores, agrees)
         handled, agreed = self._sampled(points, scores, agrees)
-        passed = float(self._passed(handled[:, -1:], agreed[:, -1:], target).mean())
-        last = len(points.thresholds) - 1
-        return self._proposal(points, target, passed * float(points.coverage[-1]), np.array([last]), passed)
+        agreed = agreed - self._unseen_errors(agreed, target)
+        if target not in self._limits:
+            self._limits[target] = most_errors(np.arange(self.evidence_rows + 1), target, self.delta)
+        limits = self._limits[target]
+        allowed = limits[handled] if self.scope == "handled" else limits[-1]
+        return points, np.asarray(handled - agreed <= allowed)
 
     def _sampled(
         self, points: Curve, scores: NDArray[np.float64], agrees: NDArray[np.bool_]
@@ -141,20 +146,19 @@ class Planner:
         rng = np.random.default_rng(self._seed)
         return np.asarray(np.cumsum(rng.binomial(each, UNSEEN_ERRORS * (1 - target)), axis=1), np.int64)
 
-    def _passed(self, handled: NDArray[np.int64], agreed: NDArray[np.int64], target: float) -> NDArray[np.bool_]:
-        """Whether the test at each threshold of each sample rejects "parity below target"."""
-        if target not in self._limits:
-            trials = np.arange(self.evidence_rows + 1)
-            self._limits[target] = most_errors(trials, target, self.delta)
-        limits = self._limits[target]
-        return np.asarray(handled - agreed <= (limits[handled] if self.scope == "handled" else limits[-1]))
 
-    def _proposal(
-        self, points: Curve, target: float, expected: float, steps: NDArray[np.intp], certain: float
-    ) -> Proposal:
-        return Proposal(
-            target, points.thresholds[steps], points.coverage[steps], points.agreement[steps], expected, certain
-        )
+def _proposal(points: Curve, target: float, certified: NDArray[np.float64], start: int) -> Proposal:
+    """The sequence from `start` on. certified: (samples, thresholds), by the step that a walk starts at."""
+    own = certified[:, start]
+    steps = slice(start, None)
+    return Proposal(
+        target,
+        points.thresholds[steps],
+        points.coverage[steps],
+        points.agreement[steps],
+        float(own.mean()),
+        float((own > 0).mean()),
+    )
 
 
 def _certified(passed: NDArray[np.bool_], coverage: NDArray[np.float64]) -> NDArray[np.float64]:

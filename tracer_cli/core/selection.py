@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from tracer_cli.core import acceptor
 from tracer_cli.core.acceptor import Kind
-from tracer_cli.core.frontier import Planner, Proposal
+from tracer_cli.core.frontier import STEP, Planner, Proposal
 from tracer_cli.core.neighbours import Neighbours, thinned
 from tracer_cli.core.surrogates import FitData
 
@@ -157,14 +157,17 @@ def filtered(item: Candidate, filters: Filters, distances: NDArray[np.float64]) 
 def choose_method(item: Candidate, planner: Planner, target: float, allowed: str) -> tuple[str, Proposal]:
     """The method that would certify the most coverage at `target` with this surrogate, and its sequence.
 
-    allowed: "auto", or the one method to take. Of two that would certify the same, the walk: it has more ways to
-    succeed than a single step.
+    allowed: "auto", or the one method to take. A walk ends by accepting everything too and certifies less where that
+    fails, so the single step must promise at least one step of the walk more.
     """
-    walk = planner.propose(item.scores, item.agrees, target)
+    if allowed != "global":
+        walk = planner.propose(item.scores, item.agrees, target)
+        if allowed == "l2d":
+            return "l2d", walk
     single = planner.propose_global(item.scores, item.agrees, target)
-    if allowed == "global" or (allowed == "auto" and single.expected_coverage > walk.expected_coverage):
+    if allowed == "global" or single.expected_coverage > walk.expected_coverage + STEP:
         return "global", single
-    return ("global" if len(walk.thresholds) == 1 and allowed == "auto" else "l2d"), walk
+    return ("global" if len(walk.thresholds) == 1 else "l2d"), walk
 
 
 # --- labels ---------------------------------------------------------------------------------------

@@ -70,7 +70,7 @@ def kernel(similarity: Floats, gamma: float) -> Floats:
     """exp(gamma * (similarity - 1)), (n, r), in a new array."""
     values = similarity - np.float32(1)
     values *= np.float32(gamma)
-    return np.exp(values, out=values)
+    return np.asarray(np.exp(values, out=values), np.float32)
 
 
 def softmax(scores: Floats) -> Floats:
