@@ -115,7 +115,9 @@ class Logistic:
     bias: float
 
     def score(self, values: Doubles) -> Doubles:
-        return np.asarray(1.0 / (1.0 + np.exp(-(values @ self.weights + self.bias))), np.float64)
+        from scipy.special import expit
+
+        return np.asarray(expit(values @ self.weights + self.bias), np.float64)
 
     def add_to(self, graph: GraphBuilder, values: str, prefix: str) -> str:
         weights = graph.constant(f"{prefix}weights", self.weights.astype(np.float32)[:, None])
@@ -169,7 +171,7 @@ def fit(values: Doubles, agrees: NDArray[np.bool_], kind: Kind = "logistic_regre
             force_row_wise=True,
             verbose=-1,
         )
-        return Trees(trees.fit(_on_grid(values), agrees))
+        return Trees(trees.fit(_on_grid(values), agrees.astype(np.int64)))
     from sklearn.linear_model import LogisticRegression
 
     mean, scale = values.mean(axis=0), values.std(axis=0)

@@ -19,6 +19,9 @@ from tracer_cli.core.policy_graph import Policy, Reference, Stage
 from tracer_cli.core.selection import Candidate, Filters, LabelCheck, Rows, Tried
 from tracer_cli.core.surrogates import FitData
 
+# Blends are compared on at most this many rows.
+SELECTION_ROWS = 20_000
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -70,8 +73,12 @@ def calibrate(data: FitData, probabilities: Mapping[str, NDArray[np.float32]], s
     """probabilities: each zoo member's, out of fold, (n, n_labels), temperature-scaled."""
     rows = Rows.of(data, probabilities)
     delta = 1 - settings.confidence
-    planner = Planner(len(rows.labels), settings.evidence_rows, delta, settings.scope, settings.seed)
-    tried = selection.choose_blend(rows, planner, settings.target, settings.blend)
+
+    def planner_for(some: Rows) -> Planner:
+        return Planner(len(some.labels), settings.evidence_rows, delta, settings.scope, settings.seed)
+
+    some, planner = rows.thinned(SELECTION_ROWS), planner_for(rows)
+    tried = selection.choose_blend(some, planner_for(some), settings.target, settings.blend)
     distances = 1.0 - rows.neighbours.similarities[:, 0].astype(np.float64)
     filters = Filters(_limit(distances, settings.distance_quantile), np.zeros(data.n_labels, bool))
     first = selection.filtered(selection.candidate(tried[0].blend, rows, settings.acceptor), filters, distances)

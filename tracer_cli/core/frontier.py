@@ -62,7 +62,8 @@ def curve(scores: NDArray[np.float64], agrees: NDArray[np.bool_], step: float = 
     order = np.argsort(-scores, kind="stable")
     ordered, hits = scores[order], np.concatenate([[0], np.cumsum(agrees[order])])
     n, possible = len(scores), int((scores >= ACCEPT_ALL).sum())
-    ends = np.flatnonzero(ordered[: possible - 1] > ordered[1:possible])  # the last row of each group of equals
+    # The last row of each group of equals.
+    ends = np.flatnonzero(ordered[: max(possible - 1, 0)] > ordered[1 : max(possible, 1)])
     wanted = np.arange(step, 1.0, step) * n
     chosen = np.unique(ends[np.minimum(np.searchsorted(ends + 1, wanted), len(ends) - 1)]) if len(ends) else ends
     thresholds = np.append((ordered[chosen] + ordered[chosen + 1]) / 2 if len(chosen) else [], ACCEPT_ALL)

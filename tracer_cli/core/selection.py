@@ -17,9 +17,6 @@ from tracer_cli.core.surrogates import FitData
 Floats = NDArray[np.float32]
 Blend = dict[str, int]
 
-# Blends are compared on at most this many rows.
-SELECTION_ROWS = 20_000
-
 
 @dataclass(frozen=True)
 class Rows:
@@ -37,6 +34,10 @@ class Rows:
     @classmethod
     def of(cls, data: FitData, probabilities: Mapping[str, Floats]) -> Rows:
         return cls(probabilities, data.out_of_fold_neighbours, data.labels, data.folds, data.n_labels)
+
+    def thinned(self, most: int) -> Rows:
+        """At most `most` rows, evenly spaced."""
+        return self if len(self.labels) <= most else self.at(thinned(np.arange(len(self.labels)), most))
 
     def at(self, rows: NDArray[np.intp]) -> Rows:
         near = Neighbours(self.neighbours.similarities[rows], self.neighbours.labels[rows])
@@ -99,10 +100,9 @@ def choose_blend(rows: Rows, planner: Planner, target: float, most: int) -> list
     Starts from the best single member and adds, at most until `most` members were picked, the one that helps most;
     stops when none helps. Returns everything that was tried, the chosen blend first.
     """
-    part = rows.at(thinned(np.arange(len(rows.labels)), SELECTION_ROWS))
 
     def attempt(blend: Blend) -> Tried:
-        item = candidate(blend, part)
+        item = candidate(blend, rows)
         proposal = planner.propose(item.scores, item.agrees, target)
         return Tried(blend, float(item.agrees.mean()), proposal.expected_coverage)
 
