@@ -10,6 +10,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from tracer_cli.api import FitConfig
 from tracer_cli.traces import example
 
@@ -20,6 +23,16 @@ QUICK_EMBEDDER = {"kind": "tfidf", "dim": 64}
 
 def example_traces(rows: int) -> list[dict[str, Any]]:
     return list(itertools.islice(example.generate(rows), rows))
+
+
+def clustered(rows: int, seed: int = 0) -> tuple[list[dict[str, Any]], NDArray[np.float32]]:
+    """Traces of the labels a, b, c, d and their vectors: a and b lie apart, c and d lie in one place and are told
+    from each other by chance."""
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, 4, rows)
+    centres = np.eye(16)[[0, 1, 2, 2]] * 3
+    vectors = (centres[labels] + 0.3 * rng.standard_normal((rows, 16))).astype(np.float32)
+    return [{"input": f"text {i}", "teacher": "abcd"[label]} for i, label in enumerate(labels)], vectors
 
 
 def write_jsonl(path: Path, rows: list[dict[str, Any]]) -> Path:

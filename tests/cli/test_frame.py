@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import get_args
 
 import click
 import pytest
@@ -54,6 +55,24 @@ def test_every_command_and_option_has_help_and_an_example() -> None:
         for parameter in command.params:
             if isinstance(parameter, click.Option):
                 assert parameter.help, f"{name} {parameter.name}"
+
+
+@pytest.mark.parametrize("name", ["scope", "evidence", "method"])
+def test_the_choices_of_fit_are_those_of_tracer_yaml(name: str) -> None:
+    from tracer_cli.config.schema import Targets
+
+    parameters = {parameter.name: parameter for parameter in dict(commands())["fit"].params}
+    field = Targets.model_fields[name]
+    choice = parameters[name].type
+    assert isinstance(choice, click.Choice)
+    assert tuple(choice.choices) == get_args(field.annotation)
+    assert parameters[name].default == field.default
+
+
+def test_the_help_of_fit_shows_every_choice() -> None:
+    done = tracer("fit", "--help")
+    for part in ("[handled|overall]", "[holdout|crossfit]", "[auto|global|l2d|rsb]", "--per-label-min FLOAT"):
+        assert part in done.stdout, part
 
 
 def test_help_is_fast_and_imports_nothing_heavy() -> None:

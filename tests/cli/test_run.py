@@ -26,7 +26,7 @@ def test_errors_of_a_stage_exit_2(project: list[str], tmp_path: Path, capsys: py
     assert run(["run", "train", *project]) == 2
     assert "needs --model" in capsys.readouterr().err
     assert run(["run", "train", "--model", "nope", *project]) == 2
-    assert "expected one of logreg, mlp, lgbm" in capsys.readouterr().err
+    assert "expected one of kernel, logreg, knn" in capsys.readouterr().err
     assert run(["run", "guard", "--model", "mlp", *project]) == 2
     assert "the stage train alone" in capsys.readouterr().err
     (tmp_path / "params.yaml").unlink()

@@ -7,12 +7,14 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 import tracer_cli as tracer
-from support import REPOSITORY, example_traces, files_of
+from support import REPOSITORY, clustered, example_traces, files_of, quick, write_jsonl
 from tracer_cli.api import FitResult
 from tracer_cli.artifacts import read_table
 from tracer_cli.errors import (
@@ -69,6 +71,67 @@ def test_the_guards_figures_are_what_the_router_does(fitted: FitResult) -> None:
             assert out["handled"].sum() == entry["handled"]
             agreed = sum(a == b for a, b in zip(out["labels"], labels, strict=True))
             assert agreed == entry["agreed"]
+
+
+def far_from_all(router: tracer.Router, fitted: FitResult) -> list[NDArray[np.float32]]:
+    """A direction that no fit text has, the opposite of one that some have, and no direction at all."""
+    fit = np.load(fitted.path / "work" / "artifacts" / "vectors" / "fit.npy")
+    last = np.linalg.svd(fit, full_matrices=True)[2][-1]
+    return [last.astype(np.float32), -fit[0], np.zeros(router.dim, np.float32)]
+
+
+def accepts_all(manifest: dict[str, Any]) -> list[float]:
+    return [t["target"] for t in manifest["targets"] if t["certified"] and t["threshold"] < 1e-9]
+
+
+def test_an_input_far_from_all_fit_texts_is_deferred_at_every_target(tmp_path: Path) -> None:
+    """Also where everything is accepted; and nothing else is deferred there."""
+    traces, vectors = clustered(600)
+    traces = write_jsonl(tmp_path / "t.jsonl", traces)
+    config = quick(embedder=None, target_teacher_agreement=0.5, frontier_targets=(0.7, 0.9))
+    result = tracer.fit(traces, tmp_path / "p", embeddings=vectors, config=config)
+    assert 0.5 in accepts_all(result.manifest)
+    router = tracer.load_router(tmp_path / "p")
+    for t in result.manifest["targets"]:
+        assert t["certified"]
+        for vector in far_from_all(router, result):
+            out = router.predict(vector, fallback=lambda: "from the LLM", target=t["target"])
+            assert (out["decision"], out["label"], out["accept_score"]) == ("deferred", "from the LLM", 0.0)
+        batch = router.predict_batch(np.array(far_from_all(router, result)), target=t["target"])
+        assert not batch["handled"].any() and (batch["accept_scores"] == 0).all()
+    fit = np.load(result.path / "work" / "artifacts" / "vectors" / "fit.npy")
+    assert router.predict_batch(fit)["handled"].all()
+
+
+def test_without_the_check_it_is_handled(tmp_path: Path) -> None:
+    """What the test above would see if the check did nothing."""
+    traces, vectors = clustered(600)
+    traces = write_jsonl(tmp_path / "t.jsonl", traces)
+    config = quick(embedder=None, target_teacher_agreement=0.5, acceptor={"distance_quantile": None})
+    result = tracer.fit(traces, tmp_path / "p", embeddings=vectors, config=config)
+    router = tracer.load_router(tmp_path / "p")
+    assert result.manifest["distance_limit"] is None and 0.5 in accepts_all(result.manifest)
+    assert router.predict_batch(np.array(far_from_all(router, result)))["handled"].all()
+
+
+def test_a_text_of_unknown_words_is_deferred(router: tracer.Router) -> None:
+    out = router.predict("ξψ ωφ", target=0.7)
+    assert (out["decision"], out["label"], out["accept_score"]) == ("deferred", None, 0.0)
+
+
+def test_a_label_below_its_minimum_is_never_answered_with(tmp_path: Path) -> None:
+    traces, vectors = clustered(600)
+    config = quick(embedder=None, target_teacher_agreement=0.7, per_label_min=0.9)
+    result = tracer.fit(write_jsonl(tmp_path / "t.jsonl", traces), tmp_path / "p", embeddings=vectors, config=config)
+    outcomes = {check["label"]: check["outcome"] for check in result.manifest["label_checks"]}
+    assert outcomes == {"a": "reached", "b": "reached", "c": "deferred", "d": "deferred"}
+    assert 0.7 in accepts_all(result.manifest)
+    out = tracer.load_router(tmp_path / "p").predict_batch(vectors)
+    own = np.array([trace["teacher"] for trace in traces])
+    assert set(out["labels"]) == {"a", "b", None}
+    deferred = np.isin(own, ["c", "d"])
+    assert (out["accept_scores"][deferred] == 0).all() and not out["handled"][deferred].any()
+    assert out["handled"][~deferred].mean() > 0.9
 
 
 def test_a_fallback_answers_what_is_deferred_and_nothing_else(router: tracer.Router) -> None:
@@ -183,7 +246,7 @@ def test_one_altered_byte_anywhere_does_not_load(copy: Path) -> None:
         (b"{", PolicyIntegrityError, "is not a policy manifest"),
         (b"[]", PolicyIntegrityError, "is not a policy manifest"),
         (b"\xff\xfe", PolicyIntegrityError, "is not a policy manifest"),
-        (b'{"schema": 99}', PolicyError, "has manifest schema 99, this version of tracer reads 1: upgrade tracer"),
+        (b'{"schema": 99}', PolicyError, "has manifest schema 99, this version of tracer reads 2: upgrade tracer"),
     ],
 )
 def test_a_manifest_that_cannot_be_read(copy: Path, content: bytes, error: type[Exception], message: str) -> None:

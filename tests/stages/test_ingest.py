@@ -248,9 +248,9 @@ def test_a_text_keeps_its_side_when_traces_are_added(tmp_path: Path) -> None:
 
 
 def test_a_smaller_automatic_share_moves_texts_to_the_fit_side_only(tmp_path: Path) -> None:
-    jsonl(tmp_path / "1.jsonl", good(3600))
+    jsonl(tmp_path / "1.jsonl", good(1200))
     first = run(tmp_path, config("*.jsonl"))
-    jsonl(tmp_path / "2.jsonl", good(1600, 3600))
+    jsonl(tmp_path / "2.jsonl", good(4000, 1200))
     second = run(tmp_path, config("*.jsonl"), "second")
     assert (numbers(first)["holdout_share"], numbers(second)["holdout_share"]) == (0.4, 0.3)
     after = sides(second)

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 import tracer_cli as tracer
-from support import QUICK_EMBEDDER, QUICK_ZOO, example_traces, files_of, quick, write_jsonl
-from tracer_cli.api import FitResult, _config, run_all
+from support import QUICK_EMBEDDER, QUICK_ZOO, clustered, example_traces, files_of, quick, write_jsonl
+from tracer_cli.api import FitResult, project_config, run_all
 from tracer_cli.artifacts import Layout, read_json, read_table, write_table
 from tracer_cli.core.certificate import clopper_pearson
 from tracer_cli.errors import DataError, StorageError
@@ -54,7 +54,8 @@ def test_the_same_traces_give_the_same_bytes_in_two_folders(tmp_path: Path, monk
 def test_nothing_before_the_guard_depends_on_holdout_labels(tmp_path: Path) -> None:
     """The holdout's labels are replaced by noise, in the trace file itself: the candidate stays, the verdict falls."""
     traces = example_traces(700)
-    first = tracer.fit(write_jsonl(tmp_path / "a.jsonl", traces), tmp_path / "a", config=quick())
+    config = quick(target_teacher_agreement=0.75)
+    first = tracer.fit(write_jsonl(tmp_path / "a.jsonl", traces), tmp_path / "a", config=config)
     holdout = set(read_table(work(first) / "artifacts/traces/holdout.parquet")["text"].to_pylist())
     noise = random.Random(0)
     labels = sorted({trace["teacher"] for trace in traces})
@@ -62,7 +63,7 @@ def test_nothing_before_the_guard_depends_on_holdout_labels(tmp_path: Path) -> N
         {**t, "teacher": noise.choice([*labels, "never seen"]), "ground_truth": None} if t["input"] in holdout else t
         for t in traces
     ]
-    second = tracer.fit(write_jsonl(tmp_path / "b.jsonl", noisy), tmp_path / "b", config=quick())
+    second = tracer.fit(write_jsonl(tmp_path / "b.jsonl", noisy), tmp_path / "b", config=config)
     for part in ("candidate", "models", "vectors", "embedder"):
         assert files_of(work(first) / "artifacts" / part) == files_of(work(second) / "artifacts" / part), part
     assert (first.path / "policy.onnx").read_bytes() == (second.path / "policy.onnx").read_bytes()
@@ -92,6 +93,8 @@ def test_the_manifest_adds_up(fitted: FitResult) -> None:
             assert t["traffic_coverage"] == pytest.approx(counts[handled].sum() / counts.sum(), abs=1e-6)
         else:
             assert t["threshold"] is None and t["coverage"] == 0 and t["agreement"] is None
+        assert t["evidence_rows"] == len(rows)
+        assert (t["shortfall"] is None) == t["certified"]
     for name, digest in manifest["files"].items():
         assert hashlib.sha256((fitted.path / name).read_bytes()).hexdigest() == digest
     assert set(manifest["files"]) == set(files_of(fitted.path)) - {
@@ -103,6 +106,63 @@ def test_the_manifest_adds_up(fitted: FitResult) -> None:
     metrics = read_json(work(fitted) / "metrics/guard.json")
     assert all(type(value) in (int, float) for value in metrics.values())
     assert metrics["deployed"] == 1 and metrics["coverage_at_85_percent"] == metrics["certified_coverage"]
+    assert metrics["evidence_rows"] == metrics["holdout_rows"] == len(rows) and metrics["labels_deferred"] == 0
+    deployed = next(t for t in manifest["targets"] if t["target"] == 0.85)
+    assert metrics["evidence_agreement"] == pytest.approx(deployed["agreement"], abs=1e-4)
+    shares = [member["share"] for member in manifest["surrogate"]["members"]]
+    assert sum(shares) == pytest.approx(1, abs=1e-5) and set(manifest["surrogate"]) == {"name", "kind", "members"}
+
+
+def test_the_frontier_names_every_blend_and_target(fitted: FitResult, tmp_path: Path) -> None:
+    traces = write_jsonl(tmp_path / "t.jsonl", example_traces(600))
+    zoo = {"log": {"kind": "logistic_regression", "C": 10.0}, "Near 1": {"kind": "nearest_neighbours"}}
+    result = tracer.fit(traces, tmp_path / "p", config=quick(zoo=zoo))
+    frontier = read_json(result.path / "frontier.json")
+    assert {"log": 1} in [entry["blend"] for entry in frontier["considered"]]
+    assert {"Near 1": 1} in [entry["blend"] for entry in frontier["considered"]]
+    for entry in frontier["considered"]:
+        assert set(entry) == {"blend", "out_of_fold_agreement", "expected_coverage"}
+        assert set(entry["blend"]) <= set(zoo) and all(picks >= 1 for picks in entry["blend"].values())
+    members = {m["name"]: m["share"] for m in result.manifest["surrogate"]["members"]}
+    picks = frontier["considered"][0]["blend"]
+    assert members == {name: pytest.approx(n / sum(picks.values()), abs=1e-6) for name, n in picks.items()}
+    assert {m["kind"] for m in result.manifest["surrogate"]["members"]} <= {"logistic_regression", "nearest_neighbours"}
+    for entry in frontier["targets"]:
+        assert 0 <= entry["expected_coverage"] <= 1 and 0 <= entry["chance"] <= 1
+    page = (result.path / "report.html").read_text(encoding="utf-8")
+    assert all(name in page.split("What was considered")[1] for name in zoo)
+
+
+def test_crossfit_counts_out_of_fold_and_holdout_rows(tmp_path: Path) -> None:
+    """Both together are the evidence; the report's rows per label are the holdout's alone."""
+    traces, vectors = clustered(500)
+    config = quick(embedder=None, evidence="crossfit")
+    result = tracer.fit(write_jsonl(tmp_path / "t.jsonl", traces), tmp_path / "p", embeddings=vectors, config=config)
+    held = read_table(work(result) / "artifacts/guard/rows.parquet")
+    fit = read_table(work(result) / "artifacts/candidate/oof.parquet")
+    scores = np.concatenate([fit["accept_score"].to_numpy(), held["accept_score"].to_numpy()])
+    for t in result.manifest["targets"]:
+        assert t["evidence_rows"] == len(fit) + len(held) == 500
+        if t["certified"]:
+            assert t["handled"] == (scores >= t["threshold"]).sum()
+    assert result.manifest["holdout_rows"] == len(held) < 100
+    assert "out-of-fold and holdout texts" in result.verdict and "for many traces" in result.manifest["guarantee"]
+    metrics = read_json(work(result) / "metrics/guard.json")
+    assert (metrics["evidence_rows"], metrics["holdout_rows"]) == (500, len(held))
+    labels = read_json(result.path / "qualitative_report.json")["labels"]
+    assert sum(entry["holdout_rows"] for entry in labels) == len(held)
+
+
+def test_labels_that_were_deferred_are_counted(tmp_path: Path) -> None:
+    traces, vectors = clustered(600)
+    config = quick(embedder=None, per_label_min=0.9)
+    result = tracer.fit(write_jsonl(tmp_path / "t.jsonl", traces), tmp_path / "p", embeddings=vectors, config=config)
+    assert read_json(work(result) / "metrics/guard.json")["labels_deferred"] == 2
+    rows = read_table(work(result) / "artifacts/guard/rows.parquet").to_pandas()
+    assert (rows["accept_score"][rows["predicted"].isin(["c", "d"])] == 0).all()
+    far = rows["distance"] > result.manifest["distance_limit"]
+    assert (rows["accept_score"][far] == 0).all()
+    assert (rows["accept_score"][~far & rows["predicted"].isin(["a", "b"])] > 0).all()
 
 
 def test_the_guard_never_reads_a_walk_that_starts_from_the_holdout(fitted: FitResult) -> None:
@@ -120,7 +180,7 @@ def test_a_new_target_reuses_what_was_trained(fitted: FitResult, tmp_path: Path)
     layout = Layout.of_folder(tmp_path, tmp_path / ".tracer")
     before = files_of(work(fitted) / "artifacts" / "models")
     settings = quick(target_teacher_agreement=0.75, frontier_targets=())
-    config = _config(settings, "unused.jsonl", QUICK_EMBEDDER)
+    config = project_config(settings, "unused.jsonl", QUICK_EMBEDDER)
     for stage in (calibrate, guard, report):
         stage.run(layout, config)
     assert files_of(tmp_path / ".tracer/work/artifacts/models") == before
@@ -178,7 +238,7 @@ def test_stale_artifacts_are_noticed(fitted: FitResult, tmp_path: Path) -> None:
     """Parts of two different runs do not become one policy."""
     shutil.copytree(fitted.path, tmp_path / ".tracer")
     layout = Layout.of_folder(tmp_path, tmp_path / ".tracer")
-    config = _config(quick(), "unused.jsonl", QUICK_EMBEDDER)
+    config = project_config(quick(), "unused.jsonl", QUICK_EMBEDDER)
     table = read_table(layout.holdout_labels)
     write_table(layout.holdout_labels, table.slice(1))
     with pytest.raises(DataError, match="do not hold the same rows: they come from different runs"):
@@ -208,6 +268,24 @@ def test_few_traces_give_an_answer_and_not_a_crash(tmp_path: Path, rows: int, zo
     assert "nothing can be certified" in result.verdict or result.deploy
 
 
+@pytest.mark.parametrize("rows", [30, 50])
+def test_fewer_traces_than_a_certificate_needs_are_told_how_many(tmp_path: Path, rows: int) -> None:
+    """The figures are followed to the end: with that many texts of the same kind, the target is certified."""
+    traces = [{"input": f"{'apple pear' if i % 2 else 'car bus'} n{i}", "teacher": "ab"[i % 2]} for i in range(rows)]
+    config = quick(target_teacher_agreement=0.95, frontier_targets=(0.5,), embedder={"kind": "tfidf", "dim": 8})
+    result = tracer.fit(write_jsonl(tmp_path / "t.jsonl", traces), tmp_path / "p", config=config)
+    low, high = result.manifest["targets"]
+    short = high["shortfall"]
+    assert not result.deploy and short["tested_agreement"] == 1
+    needed = short["evidence_rows_needed"]
+    assert 59 <= needed < 59 / short["tested_coverage"] + 2  # 59 = log(0.05) / log(0.95), all of them agreeing
+    assert f"it would take {needed:,} holdout texts instead of {high['evidence_rows']}" in result.verdict
+    supported = short["supported_target"]
+    handled = round(short["tested_coverage"] * high["evidence_rows"])
+    assert supported == pytest.approx(0.05 ** (1 / handled), abs=1e-5)
+    assert low["certified"] and f"certified now: 0.5 (coverage {100 * low['coverage']:.1f} %)" in result.verdict
+
+
 def test_many_labels_and_one_with_a_single_row(tmp_path: Path) -> None:
     traces = [{"input": f"w{i % 150} x{i % 150} y{i}", "teacher": f"label {i % 150}"} for i in range(900)]
     traces.append({"input": "only once", "teacher": "lonely"})
@@ -218,7 +296,7 @@ def test_many_labels_and_one_with_a_single_row(tmp_path: Path) -> None:
 def test_layout_runs_in_memory_of_one_call(tmp_path: Path) -> None:
     """run_all is what fit calls: a layout of a DVC project works as well."""
     write_jsonl(tmp_path / "data" / "t.jsonl", example_traces(300))
-    config = _config(quick(), "data/t.jsonl", QUICK_EMBEDDER)
+    config = project_config(quick(), "data/t.jsonl", QUICK_EMBEDDER)
     layout = Layout.of_project(tmp_path, "out", "out/r.html")
     run_all(layout, config)
     assert (tmp_path / "out" / "r.html").is_file() and (tmp_path / "metrics" / "guard.json").is_file()

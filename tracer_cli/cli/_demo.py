@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tracer_cli.api import FitConfig, fit
 from tracer_cli.artifacts import read_json, write_text
-from tracer_cli.cli._summary import console, cost_table, labels_table, policy_table, targets_table
+from tracer_cli.cli._summary import console, cost_table, labels_table, policy_table, print_targets
 from tracer_cli.config.schema import Cost
 from tracer_cli.progress import automatic
 from tracer_cli.report.analysis import cost_projection
@@ -31,10 +31,11 @@ def demo(rows: int, folder: Path) -> None:
     config = FitConfig(target_teacher_agreement=TARGET, project="demo")
     result = fit(path, folder / ".tracer", config=config, progress=automatic())
     out.print(Text(result.verdict + ".\n"))
-    out.print(policy_table(result.manifest))
-    out.print(targets_table(result.manifest))
+    qualitative = read_json(folder / ".tracer" / "qualitative_report.json")
+    out.print(policy_table(result.manifest, qualitative))
+    print_targets(result.manifest, out)
     out.print()
-    out.print(labels_table(read_json(folder / ".tracer" / "qualitative_report.json")["labels"]))
+    out.print(labels_table(qualitative))
     out.print()
     if result.deploy:
         router = load_router(folder / ".tracer")
@@ -48,4 +49,4 @@ def demo(rows: int, folder: Path) -> None:
             )
         out.print(table)
         out.print()
-    out.print(cost_table(cost_projection(result.coverage, **Cost().model_dump())))
+    out.print(cost_table(cost_projection(result.coverage if result.deploy else 0.0, **Cost().model_dump())))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -19,6 +20,27 @@ from tracer_cli.cli._options import as_json
     default="handled",
     show_default=True,
     help="Parity among handled inputs, or over all traffic.",
+)
+@click.option(
+    "--evidence",
+    type=click.Choice(["holdout", "crossfit"]),
+    default="holdout",
+    show_default=True,
+    help="holdout: texts that nothing was fitted on, for any number of them. crossfit: the out-of-fold texts too, "
+    "valid for many texts; needs --embedder or --embeddings.",
+)
+@click.option(
+    "--method",
+    type=click.Choice(["auto", "global", "l2d", "rsb"]),
+    default="auto",
+    show_default=True,
+    help="global: answer everything. l2d: answer where an acceptor is sure enough. rsb: l2d, with a second surrogate "
+    "for what the first defers. auto: chosen before the holdout's labels are seen.",
+)
+@click.option(
+    "--per-label-min",
+    type=float,
+    help="Defer a label whose out-of-fold agreement among handled inputs is below this; default: none is.",
 )
 @click.option(
     "--artifact-dir",
@@ -41,16 +63,12 @@ from tracer_cli.cli._options import as_json
 def command(
     traces: Path,
     target: float,
-    confidence: float,
-    scope: str,
     artifact_dir: Path,
     embeddings: Path | None,
     embedder: str | None,
-    text_field: str | None,
-    label_field: str | None,
-    seed: int,
     check: bool,
     as_json: bool,
+    **settings: Any,
 ) -> None:
     """Fit and certify a routing policy from a trace file, without DVC.
 
@@ -60,7 +78,8 @@ def command(
     Examples:
       tracer fit traces.jsonl --target 0.95
       tracer fit traces.csv --text question --label category --check
-      tracer fit traces.jsonl --embeddings X.npy
+      tracer fit traces.jsonl --embeddings X.npy --evidence crossfit
+      tracer fit traces.jsonl --scope overall --per-label-min 0.9
     """
     from tracer_cli.api import FitConfig, fit
     from tracer_cli.cli._outcome import show
@@ -73,15 +92,8 @@ def command(
         spec = {"kind": "sentence-transformers", "model": embedder}
     if embeddings is not None:
         spec = {"kind": "precomputed", "path": str(embeddings)}
-    config = FitConfig(
-        target_teacher_agreement=target,
-        confidence=confidence,
-        scope=scope,  # type: ignore[arg-type]
-        embedder=spec,
-        text_field=text_field,
-        label_field=label_field,
-        seed=seed,
-        project=traces.name.split(".")[0] or "tracer",
-    )
+    project = traces.name.split(".")[0] or "tracer"
+    # The other options have the names of the settings.
+    config = FitConfig(target_teacher_agreement=target, embedder=spec, project=project, **settings)
     result = fit(traces, artifact_dir, config=config, progress=automatic())
-    show(result.manifest, as_json, check, notes=[*result.notes, f"policy: {result.path}"])
+    show(result.path, as_json, check, notes=[*result.notes, f"policy: {result.path}"])

@@ -24,6 +24,5 @@ def command(policy: Path, check: bool, as_json: bool) -> None:
       tracer guard --check         # in CI: exit 3 when the policy must not be deployed
     """
     from tracer_cli.cli._outcome import show
-    from tracer_cli.runtime.policy_folder import read_manifest
 
-    show(read_manifest(policy), as_json, check)
+    show(policy, as_json, check)

@@ -22,13 +22,6 @@ def command(policy: Path, as_json: bool) -> None:
       tracer report
       tracer report --json         # the manifest
     """
-    from tracer_cli.artifacts import read_json
     from tracer_cli.cli._outcome import show
-    from tracer_cli.cli._summary import console, labels_table
-    from tracer_cli.runtime.policy_folder import read_manifest
 
-    show(read_manifest(policy), as_json, check=False)
-    qualitative = policy / "qualitative_report.json"
-    if not as_json and qualitative.is_file():
-        click.echo()
-        console().print(labels_table(read_json(qualitative)["labels"], most=1000))
+    show(policy, as_json, check=False, labels=True)

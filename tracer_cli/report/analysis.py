@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tracer_cli.core.certificate import clopper_pearson
+from tracer_cli.core.frontier import ACCEPT_ALL
 
 EXAMPLES = 12
 FEW_ROWS = 10
@@ -20,12 +21,13 @@ DAYS_PER_YEAR = 365
 
 @dataclass(frozen=True)
 class Rows:
-    """The holdout, one entry per distinct text. handled: at the deployed threshold; all False without one."""
+    """The holdout, one entry per distinct text. handled: at the threshold that is shown; all False without one."""
 
     texts: Sequence[str]
     labels: NDArray[np.object_]
     predicted: NDArray[np.object_]
     scores: NDArray[np.float64]
+    distances: NDArray[np.float64]
     handled: NDArray[np.bool_]
 
     @cached_property
@@ -33,14 +35,27 @@ class Rows:
         return np.asarray(self.labels == self.predicted, bool)
 
 
-def per_label(rows: Rows, fit_counts: dict[str, int], confidence: float) -> list[dict[str, Any]]:
+def filtered(rows: Rows, distance_limit: float | None) -> dict[str, int]:
+    """How many holdout texts the distance check deferred, and how many the check of labels did of the others."""
+    # As the policy's graph compares: in single precision.
+    far = np.zeros(len(rows.scores), bool)
+    if distance_limit is not None:
+        far = rows.distances.astype(np.float32) > np.float32(distance_limit)
+    return {"rows": len(far), "distance": int(far.sum()), "label": int((~far & (rows.scores < ACCEPT_ALL)).sum())}
+
+
+def per_label(
+    rows: Rows, fit_counts: dict[str, int], confidence: float, checks: Sequence[dict[str, Any]] = ()
+) -> list[dict[str, Any]]:
     """One entry per label of the teacher, the most frequent first.
 
     coverage: share of the label's holdout texts that are handled. agreement: share of the handled inputs
     *answered with* this label on which the teacher agrees, with its exact two-sided interval: what a consumer
-    of the label sees. None, with an interval of (0, 1), where nothing is answered with it.
+    of the label sees. None, with an interval of (0, 1), where nothing is answered with it. check: the label's
+    entry of `checks`, the manifest's out-of-fold checks against per_label_min, or None.
     """
     entries = []
+    check_of = {check["label"]: check for check in checks}
     agrees = rows.agrees
     for label in sorted({*rows.labels, *fit_counts}):
         own = rows.labels == label
@@ -59,6 +74,7 @@ def per_label(rows: Rows, fit_counts: dict[str, int], confidence: float) -> list
                 "agreement": successes / trials if trials else None,
                 "agreement_interval": [lower, upper],
                 "little_evidence": trials < FEW_ROWS,
+                "check": check_of.get(str(label)),
             }
         )
     return sorted(entries, key=lambda e: (-e["holdout_rows"], e["label"]))
@@ -80,7 +96,7 @@ def examples(rows: Rows) -> dict[str, list[dict[str, Any]]]:
     return {
         "handled_disagreements": _pick(rows, rows.handled & ~rows.agrees, -rows.scores),
         "handled_least_sure": _pick(rows, rows.handled & rows.agrees, rows.scores),
-        "deferred_most_sure": _pick(rows, ~rows.handled, -rows.scores),
+        "deferred_most_sure": _pick(rows, ~rows.handled & (rows.scores >= ACCEPT_ALL), -rows.scores),
     }
 
 
@@ -114,12 +130,35 @@ def cost_projection(coverage: float, per_call: float, calls_per_day: float, curr
 
 
 def frontier_curve(scores: NDArray[np.float64], agrees: NDArray[np.bool_], points: int = 100) -> list[dict[str, float]]:
-    """Coverage and agreement as the threshold falls, at `points` coverage levels; estimates, not certificates."""
-    if len(scores) == 0:
-        return []
+    """Coverage and agreement as the threshold falls, at `points` coverage levels; estimates, not certificates.
+
+    What a check defers is never handled: the curve ends before it. parity: over all rows, where the deferred agree.
+    """
     order = np.argsort(-scores, kind="stable")
+    n, possible = len(scores), int((scores >= ACCEPT_ALL).sum())
+    if possible == 0:
+        return []
     hits = np.cumsum(agrees[order])
-    handled = np.unique(np.linspace(1, len(scores), min(points, len(scores))).astype(int))
+    handled = np.unique(np.linspace(1, possible, min(points, possible)).astype(int))
     ends = np.searchsorted(-scores[order], -scores[order][handled - 1], side="right")  # never split equal scores
-    ends = np.unique(ends)
-    return [{"coverage": float(n / len(scores)), "agreement": float(hits[n - 1] / n)} for n in ends]
+    return [
+        {
+            "coverage": float(end / n),
+            "agreement": float(hits[end - 1] / end),
+            "parity": float(1 - (end - hits[end - 1]) / n),
+        }
+        for end in np.unique(ends)
+    ]
+
+
+def certified_shares(targets: Sequence[dict[str, Any]], scope: str, confidence: float) -> list[dict[str, Any]]:
+    """The manifest's targets, each with what the scope certifies: its share of the evidence rows, and the exact
+    two-sided interval of that; None where nothing is certified."""
+    entries = []
+    for target in targets:
+        handled, agreed, rows = target["handled"], target["agreed"], target["evidence_rows"]
+        successes, trials = (agreed, handled) if scope == "handled" else (rows - (handled - agreed), rows)
+        share = successes / trials if target["certified"] else None
+        bounds = list(clopper_pearson(successes, trials, confidence)) if target["certified"] else None
+        entries.append({**target, "share": share, "share_interval": bounds})
+    return entries

@@ -6,15 +6,12 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from tracer_cli.report import words
 from tracer_cli.resources import template_folder
 
 
 def _percent(value: float | None, digits: int = 1) -> str:
-    return "–" if value is None else f"{100 * value:.{digits}f} %"
-
-
-def _interval(bounds: list[float], digits: int = 1) -> str:
-    return f"{100 * bounds[0]:.{digits}f} to {100 * bounds[1]:.{digits}f} %"
+    return words.percent(value, digits, none="–")
 
 
 def _number(value: float, digits: int = 0) -> str:
@@ -30,5 +27,11 @@ def render(context: dict[str, Any]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"percent": _percent, "interval": _interval, "number": _number}
+    environment.filters |= {
+        "percent": _percent,
+        "interval": words.interval,
+        "number": _number,
+        "threshold": words.threshold,
+    }
+    environment.globals["words"] = words
     return environment.get_template("report.html.j2").render(context)

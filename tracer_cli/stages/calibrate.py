@@ -89,12 +89,12 @@ def _described(
     return {
         "method": result.method,
         "surrogate": _surrogate(result, members),
+        "second_surrogate": _second(result),
         "labels": rows.label_space,
         "dim": int(rows.data.vectors.shape[1]),
         "neighbours": rows.data.k,
         "reference_rows": len(rows.data.reference),
         "acceptor": acceptor,
-        "switch": result.policy.switch,
         "distance_quantile": config.acceptor.distance_quantile,
         "distance_limit": filters.distance_limit,
         "per_label_min": config.targets.per_label_min,
@@ -143,6 +143,18 @@ def _surrogate(result: Calibration, members: dict[str, dict[str, Any]]) -> dict[
     ]
     kind = parts[0]["kind"] if len(parts) == 1 else "blend"
     return {"name": " + ".join(str(part["name"]) for part in parts), "kind": kind, "members": parts}
+
+
+def _second(result: Calibration) -> dict[str, Any] | None:
+    """The cascade's second stage: what it is, and on how many of the first's deferred rows it learnt."""
+    if result.cascade is None:
+        return None
+    return {
+        "kind": "logistic_regression",
+        "settings": result.cascade.fitted.settings,
+        "fit_rows": len(result.cascade.second.scores),
+        "switch": result.cascade.switch,
+    }
 
 
 def _named(blend: Blend, members: dict[str, dict[str, Any]]) -> dict[str, int]:

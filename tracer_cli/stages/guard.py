@@ -181,7 +181,10 @@ def _shortfall(result: Certificate) -> dict[str, Any] | None:
         "tested_coverage": round(coverage, 6),
         "tested_agreement": round(agreement, 6),
         "supported_target": round(supported, 6),
-        "evidence_rows_needed": power.rows_needed(coverage, agreement, result.target, result.delta, result.scope),
+        # Of a threshold that no row reached nothing is known.
+        "evidence_rows_needed": power.rows_needed(coverage, agreement, result.target, result.delta, result.scope)
+        if first.handled
+        else None,
     }
 
 
@@ -193,15 +196,15 @@ def _reason(result: Certificate, evidence: str) -> str:
     texts = TEXTS[evidence]
     if result.threshold is not None:
         return (
-            f"{meaning} is at least {result.target:g} with confidence {1 - result.delta:g}: of {result.rows} {texts} "
-            f"{result.handled} are handled, {result.agreed} of them agree with the teacher"
+            f"{meaning} is at least {result.target:g} with confidence {1 - result.delta:g}: of {result.rows:,} {texts} "
+            f"{result.handled:,} are handled, {result.agreed:,} of them agree with the teacher"
         )
     if result.rows == 0:
         return "the holdout is empty: nothing can be certified"
     first = result.steps[0]
     return (
         f"nothing can be certified at {result.target:g}: where certification was likeliest out of fold, "
-        f"{first.agreed} of {first.handled} handled {texts} agree with the teacher, which is too little to show "
+        f"{first.agreed:,} of {first.handled:,} handled {texts} agree with the teacher, which is too little to show "
         f"{meaning} of {result.target:g} with confidence {1 - result.delta:g} (p = {first.p_value:.3g})"
     )
 
@@ -211,11 +214,14 @@ def _advice(deployed: dict[str, Any], outcomes: list[dict[str, Any]], evidence: 
     short = deployed["shortfall"]
     if short is None:
         return ""
+    if not short["tested_coverage"]:
+        return "; no text reaches the threshold that was to be tested first: too few texts to certify anything yet"
     needed = short["evidence_rows_needed"]
     if needed is None:
         advice = (
-            f"; no number of texts would show it with this surrogate, which agrees on {short['tested_agreement']:.1%} "
-            "there: it needs more traces to learn from, a better embedder, or a lower target"
+            "; no number of texts would show it with this surrogate, which agrees on "
+            f"{_percent(short['tested_agreement'])} there: it needs more traces to learn from, a better embedder, or a "
+            "lower target"
         )
     else:
         advice = (
@@ -224,7 +230,7 @@ def _advice(deployed: dict[str, Any], outcomes: list[dict[str, Any]], evidence: 
         )
     now = [item for item in outcomes if item["certified"]]
     if now:
-        listed = ", ".join(f"{item['target']:g} (coverage {item['coverage']:.1%})" for item in now)
+        listed = ", ".join(f"{item['target']:g} (coverage {_percent(item['coverage'])})" for item in now)
         return f"{advice}; certified now: {listed}"
     return f"{advice}; the threshold tested first supports a target of {short['supported_target']:.3f}"
 
@@ -277,6 +283,7 @@ def _manifest(
         "guarantee": guarantee_sentence(targets.agreement, targets.confidence, targets.scope, targets.evidence),
         "method": deployed["method"],
         "surrogate": candidate["surrogate"],
+        "second_surrogate": candidate["second_surrogate"],
         "acceptor": config.acceptor.kind,
         "distance_quantile": candidate["distance_quantile"],
         "distance_limit": candidate["distance_limit"],
@@ -388,6 +395,10 @@ def _rows_table(holdout: Holdout) -> pa.Table:
 
 def _files(folder: Path) -> list[Path]:
     return [path for path in folder.rglob("*") if path.is_file()]
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %"
 
 
 def _rounded(interval: tuple[float, float]) -> list[float]:

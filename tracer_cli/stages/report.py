@@ -9,18 +9,19 @@ from typing import Any
 
 import numpy as np
 
-from tracer_cli.artifacts import Layout, read_json, read_table, write_json, write_text
+from tracer_cli.artifacts import Layout, read_json, read_table, sha256_file, write_json, write_text
 from tracer_cli.config.schema import Config
-from tracer_cli.report import analysis
+from tracer_cli.report import analysis, words
 from tracer_cli.report.plot import frontier_plot
 from tracer_cli.report.render import render
 
 
 def run(layout: Layout, config: Config) -> None:
     """Write report.html, qualitative_report.json and plots/frontier.csv from what guard and calibrate left."""
-    manifest = read_json(layout.manifest)
-    deployed = next(t for t in manifest["targets"] if t["target"] == manifest["target"])
-    rows = _rows(layout, deployed["threshold"])
+    manifest, frontier = read_json(layout.manifest), read_json(layout.frontier)
+    deployed = words.deployed(manifest)
+    shown = _shown(deployed, frontier)
+    rows = _rows(layout, shown["threshold"])
     fit_counts = Counter(str(label) for label in read_table(layout.fit, ["label"])["label"].to_pylist())
     out_of_fold = read_table(layout.candidate / "oof.parquet")
     curves = {
@@ -32,22 +33,38 @@ def run(layout: Layout, config: Config) -> None:
         ),
     }
     qualitative = {
-        "labels": analysis.per_label(rows, dict(fit_counts), manifest["confidence"]),
+        "manifest": sha256_file(layout.manifest),
+        "shown": shown,
+        "filtered": analysis.filtered(rows, manifest["distance_limit"]),
+        "labels": analysis.per_label(rows, dict(fit_counts), manifest["confidence"], manifest["label_checks"]),
         "boundary_pairs": analysis.boundary_pairs(rows),
         "examples": analysis.examples(rows),
     }
     write_json(layout.qualitative_report, qualitative)
     write_text(layout.frontier_plot, _plot_csv(curves))
+    targets = analysis.certified_shares(manifest["targets"], manifest["scope"], manifest["confidence"])
+    coverage = deployed["coverage"] if manifest["verdict"]["deploy"] else 0.0
     context = {
         "manifest": manifest,
-        "deployed": deployed,
+        "targets": targets,
+        "deployed": next(t for t in targets if t["target"] == manifest["target"]),
         "traces": read_json(layout.traces_metrics),
         "qualitative": qualitative,
-        "cost": analysis.cost_projection(deployed["coverage"], **config.cost.model_dump()),
-        "considered": _considered(read_json(layout.frontier)),
-        "plot": frontier_plot(curves, manifest["targets"], manifest["target"]),
+        "cost": analysis.cost_projection(coverage, **config.cost.model_dump()),
+        "considered": _considered(frontier),
+        "methods": frontier["methods"],
+        "plot": frontier_plot(curves, targets, manifest["target"], manifest["scope"]),
     }
     write_text(layout.report, render(context))
+
+
+def _shown(deployed: dict[str, Any], frontier: dict[str, Any]) -> dict[str, Any]:
+    """The threshold of the figures per label and of the examples: the certified one, or, where there is none, the one
+    that was tested first, so that they show where the surrogate falls short."""
+    if deployed["certified"]:
+        return {"threshold": deployed["threshold"], "certified": True}
+    tested = next(t for t in frontier["targets"] if t["target"] == deployed["target"])["tested"]
+    return {"threshold": tested[0]["threshold"] if tested else None, "certified": False}
 
 
 def _rows(layout: Layout, threshold: float | None) -> analysis.Rows:
@@ -58,6 +75,7 @@ def _rows(layout: Layout, threshold: float | None) -> analysis.Rows:
         labels=np.array(table["label"].to_pylist(), object),
         predicted=np.array(table["predicted"].to_pylist(), object),
         scores=scores,
+        distances=table["distance"].to_numpy(),
         handled=np.zeros(len(scores), bool) if threshold is None else scores >= threshold,
     )
 
