@@ -10,10 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binom, binomtest
 
-from tracer_cli.core import frontier
-from tracer_cli.core.certificate import certify, clopper_pearson, log_p_value, lower_bound, upper_bound
+from core.synthetic import Walk
+from tracer_cli.core.certificate import certify, clopper_pearson, log_p_value, lower_bound, most_errors, upper_bound
+from tracer_cli.core.frontier import Planner
 
-REPETITIONS = 2000
+REPETITIONS, HOLDOUTS = 2000, 40  # in all, and for each sequence
 
 
 @given(n=st.integers(1, 400), share=st.floats(0, 1), level=st.sampled_from([0.8, 0.9, 0.95, 0.99]))
@@ -35,6 +36,24 @@ def test_the_test_rejects_exactly_when_the_lower_bound_reaches_the_target(n: int
     bound = lower_bound(k, n, 0.05)
     if abs(p - 0.05) > 1e-9:
         assert (p <= 0.05) == (bound >= target)
+
+
+@given(
+    trials=st.lists(st.integers(0, 300), min_size=1, max_size=8),
+    target=st.floats(0.05, 0.995),
+    delta=st.sampled_from([0.001, 0.05, 0.1, 0.5]),
+)
+def test_the_most_errors_are_those_with_which_the_test_still_rejects(
+    trials: list[int], target: float, delta: float
+) -> None:
+    limits = most_errors(np.array(trials), target, delta)
+    for n, limit in zip(trials, limits, strict=True):
+        agreed = np.arange(n, -1, -1)
+        p = log_p_value(agreed, np.full(n + 1, n), n, target, "handled")
+        if np.abs(p - math.log(delta)).min() < 1e-9:
+            continue  # which side of the level it falls is a matter of the last bit
+        rejected = np.flatnonzero(p <= math.log(delta)) if n else np.array([])
+        assert limit == max(rejected, default=-1)
 
 
 def test_no_trials_say_nothing() -> None:
@@ -89,7 +108,7 @@ def test_senseless_input_is_refused(scores: np.ndarray, agrees: np.ndarray, targ
 # --- validity: P(certified threshold has parity below target) <= delta ------------------------------
 #
 # Each case draws scores and agreements from a law whose parity at every threshold is known, proposes the
-# sequence from one sample (as out of fold), certifies on another, and looks the truth up.
+# sequence from one sample (as out of fold), certifies on others, and looks the truth up.
 
 
 class Law:
@@ -133,12 +152,13 @@ LAWS = {
 def test_violations_stay_within_the_level(name: str, scope: str) -> None:
     target, delta, rows, law = 0.90, 0.10, 600, LAWS[name]
     rng = np.random.default_rng(abs(hash_of(name + scope)))
-    violations = 0
-    for _ in range(REPETITIONS):
-        scores, agrees = law.draw(rng, 900)
-        proposal = frontier.propose(frontier.curve(scores, agrees, 0.02), rows, target, delta, scope)
-        result = certify(*law.draw(rng, rows), proposal.thresholds, target, delta, scope)
-        violations += result.threshold is not None and law.truth(result.threshold, scope) < target
+    violations, planner = 0, Planner(900, rows, delta, scope, 0)  # type: ignore[arg-type]
+    for _ in range(REPETITIONS // HOLDOUTS):
+        proposal = planner.propose(*law.draw(rng, 900), target)
+        walk = Walk(proposal.thresholds, rows, target, delta, scope)  # type: ignore[arg-type]
+        for _ in range(HOLDOUTS):
+            threshold = walk.threshold(*law.draw(rng, rows))
+            violations += threshold is not None and law.truth(threshold, scope) < target
     limit = delta + 2 * math.sqrt(delta * (1 - delta) / REPETITIONS)
     assert violations / REPETITIONS <= limit
 

@@ -147,11 +147,14 @@ def certify(
         mask = scores >= threshold
         handled, agreed = int(mask.sum()), int(agrees[mask].sum())
         log_p = log_p_value(np.array([agreed]), np.array([handled]), len(scores), target, scope)[0]
-        rejected = bool(handled > 0 and log_p <= np.log(delta))
+        rejected = bool(log_p <= np.log(delta))
         steps.append(Step(float(threshold), handled, agreed, float(np.exp(log_p)), rejected))
         if not rejected:
             break
-        certified = steps[-1]
+        # Scope overall may reject at a threshold that no row reaches, where nothing is handled wrongly: the walk goes
+        # on from there, but to deploy it would be to defer everything.
+        if handled:
+            certified = steps[-1]
     lower: float | None = None
     if certified is not None:
         if scope == "handled":

@@ -57,7 +57,13 @@ def nearest(similarity: NDArray[np.float32], reference_labels: NDArray[np.int64]
     Equal similarities go to the row that comes first, as in ONNX TopK.
     """
     if k < similarity.shape[1]:
-        top = np.sort(np.argpartition(-similarity, k - 1, axis=1)[:, :k], axis=1)
+        top = np.argpartition(-similarity, k - 1, axis=1)[:, :k]
+        taken = np.take_along_axis(similarity, top, axis=1)
+        last = taken.min(axis=1, keepdims=True)
+        # A partition takes any of those that tie for the last place.
+        for row in np.flatnonzero((similarity == last).sum(axis=1) > (taken == last).sum(axis=1)):
+            top[row] = np.argsort(-similarity[row], kind="stable")[:k]
+        top = np.sort(top, axis=1)
     else:
         top = np.broadcast_to(np.arange(k), (len(similarity), k))
     values = np.take_along_axis(similarity, top, axis=1)

@@ -18,7 +18,7 @@ def rows_needed(coverage: float, agreement: float, target: float, delta: float, 
     """
     share = agreement if scope == "handled" else 1 - coverage * (1 - agreement)
     per_row = coverage if scope == "handled" else 1.0
-    if share <= target or per_row <= 0:
+    if share <= target or coverage <= 0:
         return None
 
     def enough(rows: int) -> bool:

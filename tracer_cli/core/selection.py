@@ -162,7 +162,7 @@ def choose_method(item: Candidate, planner: Planner, target: float, allowed: str
     """
     if allowed != "global":
         walk = planner.propose(item.scores, item.agrees, target)
-        if allowed == "l2d":
+        if allowed in ("l2d", "rsb"):  # the cascade's first stage is one too
             return "l2d", walk
     single = planner.propose_global(item.scores, item.agrees, target)
     if allowed == "global" or single.expected_coverage > walk.expected_coverage + STEP:

@@ -22,10 +22,12 @@ def run(layout: Layout, config: Config, model: str, progress: Progress = silent,
         raise ConfigError(f"no model {model!r} in the zoo of tracer.yaml; it has: {', '.join(names)}")
     spec = config.zoo[names[model]]
     rows = rows or fit_rows.read(layout, config)
-    with progress(f"train {names[model]}", config.split.folds + 1) as advance:
-        result = surrogates.cross_fit(spec.kind, spec.model_dump(), rows.data, config.seed, on_fit=lambda: advance(1))
     average = config.targets.evidence == "crossfit"
     try:
+        with progress(f"train {names[model]}", config.split.folds + 1) as advance:
+            result = surrogates.cross_fit(
+                spec.kind, spec.model_dump(), rows.data, config.seed, on_fit=lambda: advance(1)
+            )
         exported = surrogates.export(result.average if average else result.final, rows.data)
     except ModelError as error:
         raise ModelError(f"zoo model {names[model]!r}: {error}") from error

@@ -40,8 +40,13 @@ def cross_fit(
     """
     if kind in ("kernel_ridge", "nearest_neighbours"):
         module = kernel_ridge if kind == "kernel_ridge" else nearest_neighbours
-        with threadpool_limits(1):  # a second thread changes the order of summation, and so the bytes
-            result = module.cross_fit(settings, data)
+        try:
+            with threadpool_limits(1):  # a second thread changes the order of summation, and so the bytes
+                result = module.cross_fit(settings, data)
+        except np.linalg.LinAlgError as error:
+            raise ModelError(f"{kind} cannot be solved on these vectors ({error}): raise its penalty") from error
+        if on_fit is not None:
+            on_fit()
     else:
         result = estimators.cross_fit(kind, settings, data, seed, workers, on_fit)
     degree = temperature.fit(result.out_of_fold, data.labels)

@@ -27,7 +27,8 @@ GAMMAS = (1.0, 2.0)
 PENALTIES = (0.03, 0.1, 0.3, 1.0)
 # Scores lie between 0 and 1: this makes them logits of a usual size, before temperature scaling.
 SCALE = 8.0
-JITTER = 1e-6
+# Above the rounding errors of a kernel in float32, also where landmarks are near copies of each other.
+JITTER = 1e-4
 
 Doubles = NDArray[np.float64]
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from tracer_cli.core.onnx_graph import GraphBuilder
 from tracer_cli.core.surrogates.base import Floats, Inputs, Surrogate
 
-MIN_PROBABILITY = 1e-7
+MIN_PROBABILITY = 1e-5
 RANGE = (0.05, 10.0)
 MOST_ROWS = 20_000
 
