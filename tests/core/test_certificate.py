@@ -11,7 +11,15 @@ from hypothesis import strategies as st
 from scipy.stats import binom, binomtest
 
 from core.synthetic import Walk
-from tracer_cli.core.certificate import certify, clopper_pearson, log_p_value, lower_bound, most_errors, upper_bound
+from tracer_cli.core.certificate import (
+    certify,
+    clopper_pearson,
+    level_of,
+    log_p_value,
+    lower_bound,
+    most_errors,
+    upper_bound,
+)
 from tracer_cli.core.frontier import Planner
 
 REPETITIONS, HOLDOUTS = 2000, 40  # in all, and for each sequence
@@ -177,3 +185,8 @@ def test_the_simulation_can_fail() -> None:
         thresholds = np.quantile(scores, np.linspace(0, 0.95, 20))
         violations += any(certify(scores, agrees, [t], 0.90, 0.10).threshold is not None for t in thresholds)
     assert violations / 300 > 0.2
+
+
+def test_crossfit_is_tested_at_half_the_level() -> None:
+    assert level_of(0.95, "holdout") == pytest.approx(0.05)
+    assert level_of(0.95, "crossfit") == pytest.approx(0.025)

@@ -27,8 +27,9 @@ SELECTION_ROWS = 20_000
 class Settings:
     """target: the deployed one, which decides every choice; targets: all that get a sequence.
 
-    evidence_rows: how many rows the guard will test on. method: "auto", "global", "l2d" or "rsb". blend: most picks.
-    distance_quantile: of the fit rows' distances to their nearest row, or None. per_label_min: or None.
+    confidence: 1 - the level of the guard's tests. evidence_rows: how many rows it will test on. method: "auto",
+    "global", "l2d" or "rsb". blend: most picks. distance_quantile: of the fit rows' distances to their nearest row, or
+    None. per_label_min: or None.
     """
 
     target: float

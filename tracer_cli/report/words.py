@@ -75,7 +75,8 @@ def evidence(manifest: dict[str, Any]) -> str:
     return (
         f"{deployed(manifest)['evidence_rows']:,} texts, {manifest['fit_rows']:,} of them out of fold and "
         f"{manifest['holdout_rows']:,} held out. Assumes many texts, and models that change little when a few texts "
-        "change (Bayle et al. 2020); it is not exact for every number of texts. What runs is the average of the "
+        "change (Bayle et al. 2020); it is not exact for every number of texts, and is tested at half the error level, "
+        "because out-of-fold texts also chose the model. What runs is the average of the "
         "fold models, which is what the out-of-fold texts measured"
     )
 

@@ -25,6 +25,7 @@ from tracer_cli.core import policy_graph, surrogates
 from tracer_cli.core.acceptor import FEATURES, Logistic
 from tracer_cli.core.calibration import Calibration, Settings, calibrate
 from tracer_cli.core.cascade import SECOND
+from tracer_cli.core.certificate import level_of
 from tracer_cli.core.selection import Blend, LabelCheck
 from tracer_cli.errors import DataError
 from tracer_cli.stages import fit_rows
@@ -56,7 +57,7 @@ def _settings(config: Config, fit_rows: int, holdout_rows: int) -> Settings:
     return Settings(
         target=targets.agreement,
         targets=targets.all,
-        confidence=targets.confidence,
+        confidence=1 - level_of(targets.confidence, targets.evidence),
         scope=targets.scope,
         evidence_rows=holdout_rows + (fit_rows if targets.evidence == "crossfit" else 0),
         method=targets.method,

@@ -34,7 +34,7 @@ from tracer_cli.artifacts import (
 from tracer_cli.config.resolve import params_of
 from tracer_cli.config.schema import Config
 from tracer_cli.core import policy, power
-from tracer_cli.core.certificate import Certificate, certify, clopper_pearson
+from tracer_cli.core.certificate import Certificate, certify, clopper_pearson, level_of
 from tracer_cli.core.onnx_session import session
 from tracer_cli.core.policy import Decisions
 from tracer_cli.errors import DataError
@@ -133,14 +133,14 @@ def _certify(target: dict[str, Any], evidence: Evidence, config: Config) -> Cert
         evidence.agrees,
         target["thresholds"],
         target["target"],
-        1 - config.targets.confidence,
+        level_of(config.targets.confidence, config.targets.evidence),
         config.targets.scope,
     )
 
 
 def _outcome(target: dict[str, Any], result: Certificate, evidence: Evidence, config: Config) -> dict[str, Any]:
     """One target's entry in the manifest. Intervals are exact and two-sided, each at the certificate's confidence."""
-    confidence = 1 - result.delta
+    confidence = config.targets.confidence
     entry: dict[str, Any] = {
         "target": result.target,
         "certified": result.threshold is not None,
@@ -157,7 +157,7 @@ def _outcome(target: dict[str, Any], result: Certificate, evidence: Evidence, co
         "steps_tested": len(result.steps),
         "traffic_coverage": 0.0,
         "traffic_agreement": None,
-        "reason": _reason(result, config.targets.evidence),
+        "reason": _reason(result, config.targets.evidence, confidence),
         "shortfall": None if result.threshold is not None else _shortfall(result),
     }
     if result.threshold is not None:
@@ -191,12 +191,12 @@ def _shortfall(result: Certificate) -> dict[str, Any] | None:
 TEXTS = {"holdout": "holdout texts", "crossfit": "out-of-fold and holdout texts"}
 
 
-def _reason(result: Certificate, evidence: str) -> str:
+def _reason(result: Certificate, evidence: str, confidence: float) -> str:
     meaning = "parity among handled inputs" if result.scope == "handled" else "parity over all traffic"
     texts = TEXTS[evidence]
     if result.threshold is not None:
         return (
-            f"{meaning} is at least {result.target:g} with confidence {1 - result.delta:g}: of {result.rows:,} {texts} "
+            f"{meaning} is at least {result.target:g} with confidence {confidence:g}: of {result.rows:,} {texts} "
             f"{result.handled:,} are handled, {result.agreed:,} of them agree with the teacher"
         )
     if result.rows == 0:
@@ -205,7 +205,7 @@ def _reason(result: Certificate, evidence: str) -> str:
     return (
         f"nothing can be certified at {result.target:g}: where certification was likeliest out of fold, "
         f"{first.agreed:,} of {first.handled:,} handled {texts} agree with the teacher, which is too little to show "
-        f"{meaning} of {result.target:g} with confidence {1 - result.delta:g} (p = {first.p_value:.3g})"
+        f"{meaning} of {result.target:g} with confidence {confidence:g} (p = {first.p_value:.3g})"
     )
 
 
@@ -258,7 +258,7 @@ def guarantee_sentence(target: float, confidence: float, scope: str, evidence: s
             f"With probability of about {confidence:g} over the draw of the traces, for many traces and if the models "
             f"change little when a few traces change, the deployed threshold has {what}, on inputs not seen before "
             "that are like the traces (out-of-fold and held-out texts together are the evidence, which is valid for "
-            "large numbers under stability of the learner: Bayle et al. 2020)."
+            "large numbers under stability of the learner: Bayle et al. 2020; the tests are at half the error level)."
         )
     return (
         f"With probability at least {confidence:g} over the draw of the held-out traces, the deployed threshold has "
