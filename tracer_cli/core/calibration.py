@@ -99,9 +99,9 @@ def calibrate(data: FitData, probabilities: Mapping[str, NDArray[np.float32]], s
                 two = None
     checks = []
     if settings.per_label_min is not None:
-        near = int(np.argmin(np.abs(proposal.coverage - proposal.expected_coverage)))
-        threshold = float(proposal.thresholds[near])
-        checks = selection.check_labels(figures, threshold, settings.per_label_min, settings.confidence, data.n_labels)
+        checks = selection.check_labels(
+            figures, proposal.expected_threshold, settings.per_label_min, settings.confidence, data.n_labels
+        )
         blocked = np.array([check.outcome == "deferred" for check in checks])
         filters = Filters(filters.distance_limit, blocked)
         figures = selection.filtered(figures, filters, distances)

@@ -43,7 +43,7 @@ def build(
     proposal: the first stage's walk at the deployed target; the switch is its threshold nearest to the coverage that
     it is expected to certify. The residual may lack labels: the second surrogate never says those.
     """
-    switch = float(proposal.thresholds[int(np.argmin(np.abs(proposal.coverage - proposal.expected_coverage)))])
+    switch = proposal.expected_threshold
     residual = np.flatnonzero(first.scores < switch)
     part = data.at(residual)
     if len(residual) < FEWEST_ROWS or len(np.unique(part.labels)) < 2 or len(np.unique(part.folds)) < 2:

@@ -87,6 +87,11 @@ class Proposal:
     expected_coverage: float
     certain: float
 
+    @property
+    def expected_threshold(self) -> float:
+        """The one whose coverage is nearest to the expected."""
+        return float(self.thresholds[int(np.argmin(np.abs(self.coverage - self.expected_coverage)))])
+
 
 class Planner:
     """Chooses sequences for evidence of a known size; the same rows are drawn for everything that it compares."""

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from tracer_cli.core import acceptor
 from tracer_cli.core.acceptor import Kind
+from tracer_cli.core.certificate import lower_bound
 from tracer_cli.core.frontier import STEP, Planner, Proposal
 from tracer_cli.core.neighbours import Neighbours, thinned
 from tracer_cli.core.surrogates import FitData
@@ -193,8 +194,6 @@ def check_labels(
     reached: the exact lower bound at `confidence` is at least `minimum`. deferred: at least ENOUGH_ROWS rows agree in
     a smaller share than `minimum`. Otherwise the rows are too few to tell.
     """
-    from tracer_cli.core.certificate import lower_bound
-
     handled = item.scores >= threshold
     checks = []
     for label in range(n_labels):

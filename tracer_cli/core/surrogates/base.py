@@ -117,7 +117,8 @@ class CrossFit:
     """One zoo member.
 
     out_of_fold: (n, n_labels) probabilities, each row's by a model that was fitted on the other folds;
-    final: fitted on all rows; average: the mean of the fold models; notes: what the fit was, for people.
+    final: fitted on all rows; average: the mean of the fold models; settings: the numbers that it was
+    fitted with; converged: False when an optimiser stopped at its iteration limit.
     """
 
     out_of_fold: Floats
