@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tracer_cli.core.neighbours import Neighbours
-from tracer_cli.core.onnx_graph import GraphBuilder
+from tracer_cli.core.onnx_graph import GraphBuilder, from_lightgbm
 
 Kind = Literal["logistic_regression", "lightgbm"]
 
@@ -136,18 +136,9 @@ class Trees:
         return np.asarray(self.model.predict_proba(_on_grid(values))[:, 1], np.float64)
 
     def add_to(self, graph: GraphBuilder, values: str, prefix: str) -> str:
-        from onnxmltools import convert_lightgbm
-        from onnxmltools.convert.common.data_types import FloatTensorType
-
         steps = graph.node("Mul", [values, graph.constant(f"{prefix}grid", 1 / GRID)], f"{prefix}steps")
         rounded = graph.node("Round", [steps], f"{prefix}rounded")
-        model = convert_lightgbm(
-            self.model,
-            name="acceptor",
-            initial_types=[("features", FloatTensorType([None, len(FEATURES)]))],
-            target_opset=15,
-            zipmap=False,
-        )
+        model = from_lightgbm(self.model, "features", len(FEATURES))
         both = graph.splice(model, f"{prefix}trees_", {"features": rounded}, "probabilities")
         column = graph.constant(f"{prefix}column", [1])
         return graph.node("Gather", [both, column], f"{prefix}score", axis=1)

@@ -88,6 +88,21 @@ def normalised(model: onnx.ModelProto) -> onnx.ModelProto:
     return model
 
 
+def from_lightgbm(classifier: Any, source: str, width: int) -> onnx.ModelProto:
+    """A LightGBM classifier as a graph: `source` (rows, width) -> `probabilities` (rows, classes)."""
+    from onnxmltools import convert_lightgbm
+    from onnxmltools.convert.common.data_types import FloatTensorType
+
+    converted: onnx.ModelProto = convert_lightgbm(
+        classifier,
+        name="trees",
+        initial_types=[(source, FloatTensorType([None, width]))],
+        target_opset=15,  # the converter's newest; it emits a tree ensemble only, which reads the same under OPSET
+        zipmap=False,
+    )
+    return converted
+
+
 def to_bytes(model: onnx.ModelProto) -> bytes:
     """Deterministic bytes."""
     return bytes(model.SerializeToString(deterministic=True))

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from tracer_cli.core.neighbours import Neighbours, thinned
-from tracer_cli.core.onnx_graph import ML_OPSET, OPSET, GraphBuilder, normalised
+from tracer_cli.core.onnx_graph import ML_OPSET, OPSET, GraphBuilder, from_lightgbm, normalised
 from tracer_cli.core.surrogates import linear
 from tracer_cli.core.surrogates.base import Average, CrossFit, FitData, Floats, Inputs, Surrogate
 from tracer_cli.core.surrogates.projection import Projection
@@ -234,17 +234,7 @@ def _convergence_warning() -> type[Warning]:
 def _convert(estimator: Any, width: int) -> onnx.ModelProto:
     """A library's estimator as ONNX with an output named `probabilities`."""
     if type(estimator).__name__ == "LGBMClassifier":
-        from onnxmltools import convert_lightgbm
-        from onnxmltools.convert.common.data_types import FloatTensorType
-
-        converted: onnx.ModelProto = convert_lightgbm(
-            estimator,
-            name="surrogate",
-            initial_types=[("vectors", FloatTensorType([None, width]))],
-            target_opset=15,  # the converter's newest; it emits a tree ensemble only, which reads the same under OPSET
-            zipmap=False,
-        )
-        return converted
+        return from_lightgbm(estimator, "vectors", width)
     from skl2onnx import to_onnx
     from skl2onnx.common.data_types import FloatTensorType
 
