@@ -29,13 +29,17 @@ class Row:
 
 @dataclass(frozen=True)
 class Study:
-    """systems: names; settings: what the command line says for them; delta: 1 - confidence of the certificates."""
+    """systems: names; settings: what the command line says for them; delta: 1 - confidence of the certificates.
+
+    batch: so many splits share a process, and with it the seconds of its imports; peak memory is then that of all.
+    """
 
     rows: Sequence[Row]
     systems: Sequence[str]
     delta: float = 0.1
     first_seed: int = 0
     settings: dict[str, Any] = field(default_factory=dict)
+    batch: int = 1
 
     def wanted(self) -> Iterator[tuple[Row, Record]]:
         """Every result that the study needs, without what comes of it; of each row split by split."""
@@ -65,21 +69,22 @@ class Job:
     settings: dict[str, Any]
     keys: list[Record] = field(default_factory=list)
 
-    def run(self, cpus: Sequence[int]) -> list[Record]:
+    def arguments(self) -> dict[str, Any]:
         first = self.keys[0]
-        arguments = {
+        return {
             **{name: first[name] for name in ("n", "seed", "targets", "delta")},
             "data": str(self.row.data.path),
-            "systems": [key["system"] for key in self.keys],
+            "systems": list(self.systems),
             "settings": self.settings,
         }
-        results = isolated.call("benchmarks.work:run", arguments, cpus=cpus)
-        return [key | results[key["system"]] for key in self.keys]
+
+    @property
+    def systems(self) -> tuple[str, ...]:
+        return tuple(key["system"] for key in self.keys)
 
     def __str__(self) -> str:
         first = self.keys[0]
-        systems = ", ".join(key["system"] for key in self.keys)
-        return f"{first['data']} n={first['n']} seed={first['seed']} {systems}"
+        return f"{first['data']} n={first['n']} seed={first['seed']} {', '.join(self.systems)}"
 
 
 def jobs(study: Study, done: set[str]) -> list[Job]:
@@ -92,26 +97,50 @@ def jobs(study: Study, done: set[str]) -> list[Job]:
     return list(grouped.values())
 
 
+@dataclass(frozen=True)
+class Batch:
+    """Jobs that share a process, one after the other."""
+
+    jobs: list[Job]
+
+    def run(self, cpus: Sequence[int]) -> list[Record]:
+        arguments = {"splits": [job.arguments() for job in self.jobs]}
+        results = isolated.call("benchmarks.work:run", arguments, cpus=cpus)
+        return [key | found[key["system"]] for job, found in zip(self.jobs, results, strict=True) for key in job.keys]
+
+    def __str__(self) -> str:
+        return "; ".join(map(str, self.jobs))
+
+
+def batches(study: Study, todo: list[Job]) -> list[Batch]:
+    """The jobs in their order, `study.batch` to a process; the systems of a process are the same in each split."""
+    together: dict[tuple[Any, ...], list[Job]] = {}
+    for job in todo:
+        together.setdefault((job.row.data.digest, job.row.n, job.row.targets, job.systems), []).append(job)
+    cut = [jobs[i : i + study.batch] for jobs in together.values() for i in range(0, len(jobs), study.batch)]
+    return [Batch(jobs) for jobs in sorted(cut, key=lambda jobs: todo.index(jobs[0]))]
+
+
 def run(study: Study, results: Path, workers: int) -> tuple[list[Record], int]:
     """Run what `results` does not hold yet. Returns the study's records, and how many processes failed."""
     for row in study.rows:
         if row.n >= row.data.rows:
             raise click.UsageError(f"{row.data.name} has {row.data.rows:,} texts: {row.n:,} traces leave no future")
-    todo = jobs(study, {records.key(record) for record in records.read(results)})
+    todo = batches(study, jobs(study, {records.key(record) for record in records.read(results)}))
     free: SimpleQueue[list[int]] = SimpleQueue()
     for cpus in isolated.cpu_sets(workers):
         free.put(cpus)
 
-    def work(job: Job) -> list[Record]:
+    def work(batch: Batch) -> list[Record]:
         cpus = free.get()
         try:
-            return job.run(cpus)
+            return batch.run(cpus)
         finally:
             free.put(cpus)
 
     failed = 0
     with ThreadPoolExecutor(workers) as pool:
-        running = {pool.submit(work, job): job for job in todo}
+        running = {pool.submit(work, batch): batch for batch in todo}
         try:
             for number, future in enumerate(as_completed(running), 1):
                 try:
@@ -121,7 +150,8 @@ def run(study: Study, results: Path, workers: int) -> tuple[list[Record], int]:
                     click.echo(f"{number}/{len(todo)} {running[future]} FAILED\n{error}", err=True)
                     continue
                 records.append(results, found)
-                click.echo(f"{number}/{len(todo)} {running[future]} {found[0]['seconds']:.1f} s", err=True)
+                seconds = sum(record["seconds"] for record in found) / len(found)
+                click.echo(f"{number}/{len(todo)} {running[future]} {seconds:.1f} s", err=True)
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise

@@ -1,7 +1,8 @@
-"""One split in a process of its own: draw it, run the systems that share a fit, score them on the future."""
+"""Splits in a process of their own: draw each, run the systems that share a fit, score them on the future."""
 
 from __future__ import annotations
 
+import shutil
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,18 @@ from benchmarks.systems.base import Outcome, Routed, Task
 from benchmarks.vectors import load
 
 
-def run(folder: Path, systems: list[str], **drawn: Any) -> dict[str, dict[str, Any]]:
-    """For each system the figures that a record holds."""
+def run(folder: Path, splits: list[dict[str, Any]]) -> list[dict[str, dict[str, Any]]]:
+    """For each split and system the figures that a record holds."""
+    results = []
+    for number, arguments in enumerate(splits):
+        scratch = folder / str(number)
+        scratch.mkdir()
+        results.append(run_split(scratch, **arguments))
+        shutil.rmtree(scratch)
+    return results
+
+
+def run_split(folder: Path, systems: list[str], **drawn: Any) -> dict[str, dict[str, Any]]:
     task, truth = draw(folder, **drawn)
     results = {}
     for name in systems:

@@ -12,6 +12,7 @@ from benchmarks.commands import options
 from benchmarks.study import Row, Study
 
 DEFAULT_ROWS = ("banking77:500", "banking77:1000", "banking77:2000", "banking77-gpt:800", "banking77-gpt:1500")
+BATCH = 10  # splits in a process: a stop costs at most so many for each worker
 SYSTEMS = {
     ("holdout", "handled"): "tracer",
     ("crossfit", "handled"): "tracer-crossfit",
@@ -89,7 +90,9 @@ def command(
         chosen += [Row(found, n, drawn, splits) for n in dict.fromkeys(sizes)]
     systems = [SYSTEMS[pair] for pair in itertools.product(dict.fromkeys(evidence), dict.fromkeys(scope))]
     done, failed = study.run(
-        Study(chosen, systems, delta, first_seed, {"zoo": options.zoo_of(zoo), "deploy": "middle"}), results, jobs
+        Study(chosen, systems, delta, first_seed, {"zoo": options.zoo_of(zoo), "deploy": "middle"}, batch=BATCH),
+        results,
+        jobs,
     )
     summaries = summary.summarise(done)
     click.echo(tables.validity_table(summaries))

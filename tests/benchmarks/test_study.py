@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,20 +25,20 @@ class Calls:
 
     def __init__(self, agreed: int = 95) -> None:
         self.made: list[tuple[int, list[str]]] = []
+        self.processes = 0
         self.fails: set[int] = set()
         self.agreed = agreed
 
     def __call__(self, function: str, arguments: dict[str, Any], cpus: Sequence[int] = ()) -> Any:
-        self.made.append((arguments["seed"], arguments["systems"]))
-        if arguments["seed"] in self.fails:
+        self.processes += 1
+        return [self.split(**arguments) for arguments in arguments["splits"]]
+
+    def split(self, seed: int, systems: list[str], targets: list[float], **_: Any) -> dict[str, Any]:
+        self.made.append((seed, systems))
+        if seed in self.fails:
             raise isolated.ChildError("boom")
-        outcomes = [
-            {"target": t, "certified": True, "handled": 100, "agreed": self.agreed} for t in arguments["targets"]
-        ]
-        return {
-            name: {"future": 200, "seconds": 1.0, "peak_mb": 10.0, "outcomes": outcomes}
-            for name in arguments["systems"]
-        }
+        outcomes = [{"target": t, "certified": True, "handled": 100, "agreed": self.agreed} for t in targets]
+        return {name: {"future": 200, "seconds": 1.0, "peak_mb": 10.0, "outcomes": outcomes} for name in systems}
 
 
 @pytest.fixture
@@ -65,6 +66,13 @@ def test_resume_runs_nothing_twice(calls: Calls, tmp_path: Path) -> None:
 def test_systems_that_share_a_fit_share_a_process(calls: Calls, tmp_path: Path) -> None:
     study.run(a_study(1), tmp_path / "r.jsonl", 1)
     assert sorted(systems for _, systems in calls.made) == [["threshold"], ["tracer", "mapie"]]
+
+
+def test_splits_share_a_process_where_the_study_says_so(calls: Calls, tmp_path: Path) -> None:
+    wanted = replace(a_study(7, ["tracer", "tracer-crossfit"]), batch=3)
+    found, _ = study.run(wanted, tmp_path / "r.jsonl", 2)
+    assert calls.processes == 6 and len(calls.made) == 14
+    assert {(r["seed"], r["system"]) for r in found} == {(s, k) for s in range(7) for k in wanted.systems}
 
 
 def test_other_settings_are_other_results_for_the_systems_that_heed_them(calls: Calls, tmp_path: Path) -> None:
