@@ -7,13 +7,15 @@ written under a temporary name in its own folder and renamed, so a killed stage 
 from __future__ import annotations
 
 import contextlib
+import csv
 import errno
 import hashlib
+import io
 import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
 STAGES = ("resolve", "ingest", "embed", "train", "calibrate", "guard", "report")
 
 # Raised by one whenever what a stage computes from the same inputs changes: DVC then runs it again.
-STAGE_VERSIONS = {"ingest": 2, "embed": 1, "train": 2, "calibrate": 2, "guard": 2, "report": 2}
+STAGE_VERSIONS = {"ingest": 2, "embed": 1, "train": 2, "calibrate": 2, "guard": 3, "report": 3}
 
 MANIFEST_SCHEMA = 2
 
@@ -112,8 +114,20 @@ class Layout:
     def guard_metrics(self) -> Path:
         return self.work / "metrics" / "guard.json"
 
+    # tables for `dvc plots` and `tracer diff`: small and in git, so that every revision has them without its cache
+    @property
+    def targets_table(self) -> Path:
+        """One row per target: what the guard certified there; see `stages.guard`."""
+        return self.work / "plots" / "targets.csv"
+
+    @property
+    def labels_table(self) -> Path:
+        """One row per label: holdout texts, and of the answers with it how many agree; see `stages.report`."""
+        return self.work / "plots" / "labels.csv"
+
     @property
     def frontier_plot(self) -> Path:
+        """Coverage and agreement at every threshold, on the holdout and out of fold."""
         return self.work / "plots" / "frontier.csv"
 
     # the policy
@@ -222,6 +236,15 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, value: Any) -> None:
     """JSON with sorted keys and no NaN, so that equal values are equal bytes."""
     write_text(path, json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
+    """A CSV file with a header and these columns of the rows; None is an empty cell."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_text(path, text.getvalue())
 
 
 def read_json(path: Path) -> Any:

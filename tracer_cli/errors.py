@@ -33,6 +33,10 @@ class StorageError(TracerError):
     """A file cannot be read or written: missing, read-only, disk full, or in use by another run."""
 
 
+class ProgramError(TracerError):
+    """git or DVC is missing, or failed at what it was asked."""
+
+
 class PolicyError(TracerError):
     """A policy directory cannot be loaded."""
 

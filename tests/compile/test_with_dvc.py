@@ -66,6 +66,8 @@ def test_the_labels_of_the_holdout_reach_guard_and_report_alone(project: DvcProj
         ".tracer/report.html",
         ".tracer/qualitative_report.json",
         "plots/frontier.csv",
+        "plots/labels.csv",
+        "plots/targets.csv",
     }
     assert "metrics/guard.json" in after
 

@@ -105,6 +105,7 @@ def _guard(layout: Layout) -> Stage:
             layout.manifest, layout.policy_graph, layout.policy_embedder, layout.frontier, layout.guard_rows
         ),
         "metrics": [_uncached(layout.guard_metrics)],
+        "plots": [_plot(layout.targets_table, "target", "coverage", "Certified coverage at each target")],
     }
 
 
@@ -125,16 +126,16 @@ def _report(layout: Layout) -> Stage:
         "params": ["calibrate", "project", "report", "stage_version.report"],
         "outs": _paths(layout.report, layout.qualitative_report),
         "plots": [
-            {
-                layout.frontier_plot.as_posix(): {
-                    "cache": False,
-                    "x": "coverage",
-                    "y": "agreement",
-                    "title": "Coverage and agreement with the teacher",
-                }
-            }
+            _plot(layout.frontier_plot, "coverage", "agreement", "Coverage and agreement with the teacher"),
+            _plot(
+                layout.labels_table, "agreement", "label", "Agreement of the answers with each label", "bar_horizontal"
+            ),
         ],
     }
+
+
+def _plot(path: Path, x: str, y: str, title: str, template: str = "linear") -> dict[str, Any]:
+    return {path.as_posix(): {"cache": False, "template": template, "x": x, "y": y, "title": title}}
 
 
 def _sorted_lists(stage: Stage) -> Stage:

@@ -43,6 +43,7 @@ def params_of(config: Config) -> dict[str, Any]:
         },
         "guard": {"min_coverage": targets["min_coverage"]},
         "report": {"cost": values["cost"]},
+        "rules": values["rules"],
         "outputs": values["outputs"],
     }
 
@@ -63,6 +64,7 @@ def config_of(params: dict[str, Any]) -> Config:
             "acceptor": params["calibrate"]["acceptor"],
             "targets": {**params["calibrate"]["targets"], **params["guard"]},
             "cost": params["report"]["cost"],
+            "rules": params["rules"],
             "outputs": params["outputs"],
         }
         return Config.model_validate(raw)
@@ -92,7 +94,7 @@ def read_params(path: Path) -> dict[str, Any]:
 def source_key(at: KeyPath, params: dict[str, Any]) -> KeyPath | None:
     """The key of tracer.yaml that decides the value at `at` in params.yaml; None when no key does."""
     match at:
-        case ("project" | "seed" | "outputs", *_):
+        case ("project" | "seed" | "rules" | "outputs", *_):
             return at
         case ("ingest", "traces" | "split", *_) | ("embed", "embedder", *_) | ("report", "cost", *_):
             return at[1:]

@@ -248,7 +248,7 @@ def slug(name: str) -> str:
     return cleaned if cleaned[0].isalpha() else f"m-{cleaned}"
 
 
-# --- acceptor, targets, cost, outputs -------------------------------------------------------------
+# --- acceptor, targets, rules, cost, outputs -------------------------------------------------------------
 
 
 class Acceptor(Section):
@@ -304,6 +304,33 @@ class Targets(Section):
         return sorted({self.agreement, *self.frontier})
 
 
+class Rules(Section):
+    """What `tracer guard --check` asks for beside the certificate at the target, so that a refit may go live."""
+
+    baseline: Text | None = Field(
+        default=None,
+        description="Git revision that a refit is compared with, such as origin/main; --baseline goes first; null: "
+        "none, and the rules that compare do not apply.",
+    )
+    max_coverage_drop: Share | None = Field(
+        default=0.05, description="Largest fall of the certified coverage against the baseline; null: any."
+    )
+    max_labels_lost: Annotated[int, Field(ge=0), AsValue] | None = Field(
+        default=0,
+        description="Most labels that the baseline's policy answers with and this one does not; null: any number.",
+    )
+    min_holdout: Auto | Count | None = Field(
+        default="auto",
+        description="Fewest texts in the evidence; auto: as many as could certify the target if no label differed; "
+        "null: any number.",
+    )
+    max_conflict_share: Share | None = Field(
+        default=0.25,
+        description="Largest share, among the texts that came more than once, of those whose own labels conflict: the "
+        "teacher's noise, which no surrogate can agree with; null: any.",
+    )
+
+
 class Cost(Section):
     """What a call to the teacher costs, for the projection in the report."""
 
@@ -340,6 +367,7 @@ class Config(Section):
     )
     acceptor: Acceptor = Field(default=Acceptor(), description="What decides between the surrogate and the teacher.")
     targets: Targets = Field(default=Targets(), description="Parity targets and the certificate.")
+    rules: Rules = Field(default=Rules(), description="What `tracer guard --check` asks for beside the certificate.")
     cost: Cost = Field(default=Cost(), description="Prices for the projection.")
     outputs: Outputs = Field(default=Outputs(), description="Where the results go.")
 

@@ -28,6 +28,7 @@ from tracer_cli.artifacts import (
     sha256_file,
     sha256_json,
     write_bytes,
+    write_csv,
     write_json,
     write_table,
 )
@@ -39,6 +40,25 @@ from tracer_cli.core.onnx_session import session
 from tracer_cli.core.policy import Decisions
 from tracer_cli.errors import DataError
 
+# plots/targets.csv; certified, deployed: 1 or 0; empty where nothing is certified
+TARGET_COLUMNS = (
+    "target",
+    "deployed",
+    "certified",
+    "method",
+    "surrogate",
+    "threshold",
+    "coverage",
+    "coverage_low",
+    "coverage_high",
+    "agreement",
+    "agreement_low",
+    "agreement_high",
+    "lower_bound",
+    "handled",
+    "agreed",
+    "evidence_rows",
+)
 LIBRARIES = ("lightgbm", "numpy", "onnx", "onnxruntime", "scikit-learn", "skl2onnx")
 
 
@@ -80,6 +100,7 @@ def run(layout: Layout, config: Config) -> None:
         shutil.copytree(layout.embedder, folder, dirs_exist_ok=True)
     write_json(layout.frontier, _frontier(candidate, results, outcomes))
     write_json(layout.guard_metrics, _metrics(verdict, deployed, outcomes, candidate))
+    write_csv(layout.targets_table, TARGET_COLUMNS, [_target_row(o, deployed, verdict, candidate) for o in outcomes])
     # Last, because it names the digests of all the others: a policy without a fitting manifest does not load.
     write_json(layout.manifest, _manifest(layout, config, candidate, outcomes, deployed, verdict))
 
@@ -379,6 +400,20 @@ def _metrics(
         percent = f"{100 * outcome['target']:g}".replace(".", "_")
         metrics[f"coverage_at_{percent}_percent"] = round(outcome["coverage"], 4)
     return metrics
+
+
+def _target_row(
+    outcome: dict[str, Any], deployed: dict[str, Any], verdict: dict[str, Any], candidate: dict[str, Any]
+) -> dict[str, Any]:
+    row = {name: outcome[name] for name in TARGET_COLUMNS if name in outcome}
+    for name in ("coverage", "agreement"):
+        row[f"{name}_low"], row[f"{name}_high"] = outcome[f"{name}_interval"]
+    members = sorted(candidate["surrogate"]["members"], key=lambda member: -member["share"])
+    return row | {
+        "certified": int(outcome["certified"]),
+        "deployed": int(outcome is deployed and verdict["deploy"]),
+        "surrogate": " + ".join(f"{100 * member['share']:.0f} % {member['name']}" for member in members),
+    }
 
 
 def _rows_table(holdout: Holdout) -> pa.Table:

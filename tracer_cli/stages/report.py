@@ -1,23 +1,25 @@
-"""report: the audit page, the qualitative report, and the frontier as a DVC plot."""
+"""report: the audit page, the qualitative report, and the frontier and the labels as DVC plots."""
 
 from __future__ import annotations
 
-import csv
-import io
 from collections import Counter
 from typing import Any
 
 import numpy as np
 
-from tracer_cli.artifacts import Layout, read_json, read_table, sha256_file, write_json, write_text
+from tracer_cli.artifacts import Layout, read_json, read_table, sha256_file, write_csv, write_json, write_text
 from tracer_cli.config.schema import Config
 from tracer_cli.report import analysis, words
 from tracer_cli.report.plot import frontier_plot
 from tracer_cli.report.render import render
 
+# plots/labels.csv, at the threshold that the qualitative report shows. handled: of the label's own holdout texts;
+# answered: of all of them, those answered with the label; agreed: of these, those with the teacher's label.
+LABEL_COLUMNS = ("label", "fit_rows", "holdout_rows", "handled", "answered", "agreed", "agreement")
+
 
 def run(layout: Layout, config: Config) -> None:
-    """Write report.html, qualitative_report.json and plots/frontier.csv from what guard and calibrate left."""
+    """Write report.html, qualitative_report.json and the plots from what guard and calibrate left."""
     manifest, frontier = read_json(layout.manifest), read_json(layout.frontier)
     deployed = words.deployed(manifest)
     shown = _shown(deployed, frontier)
@@ -32,16 +34,19 @@ def run(layout: Layout, config: Config) -> None:
             == np.array(out_of_fold["predicted"].to_pylist(), object),
         ),
     }
+    labels = analysis.per_label(rows, dict(fit_counts), manifest["confidence"], manifest["label_checks"])
     qualitative = {
         "manifest": sha256_file(layout.manifest),
         "shown": shown,
         "filtered": analysis.filtered(rows, manifest["distance_limit"]),
-        "labels": analysis.per_label(rows, dict(fit_counts), manifest["confidence"], manifest["label_checks"]),
+        "labels": labels,
         "boundary_pairs": analysis.boundary_pairs(rows),
         "examples": analysis.examples(rows),
     }
     write_json(layout.qualitative_report, qualitative)
-    write_text(layout.frontier_plot, _plot_csv(curves))
+    points = [_rounded({"evidence": name, **point}) for name, curve in curves.items() for point in curve]
+    write_csv(layout.frontier_plot, ("evidence", "coverage", "agreement"), points)
+    write_csv(layout.labels_table, LABEL_COLUMNS, [_rounded(entry) for entry in labels])
     targets = analysis.certified_shares(manifest["targets"], manifest["scope"], manifest["confidence"])
     coverage = deployed["coverage"] if manifest["verdict"]["deploy"] else 0.0
     context = {
@@ -86,11 +91,5 @@ def _considered(frontier: dict[str, Any]) -> list[dict[str, Any]]:
     return sorted(entries, key=lambda e: (-e["expected_coverage"], -e["out_of_fold_agreement"], not e["chosen"]))
 
 
-def _plot_csv(curves: dict[str, list[dict[str, float]]]) -> str:
-    """One long table: evidence, coverage, agreement."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["evidence", "coverage", "agreement"])
-    for name, points in curves.items():
-        writer.writerows([name, f"{p['coverage']:.4f}", f"{p['agreement']:.4f}"] for p in points)
-    return text.getvalue()
+def _rounded(row: dict[str, Any]) -> dict[str, Any]:
+    return {name: f"{value:.4f}" if isinstance(value, float) else value for name, value in row.items()}

@@ -1,0 +1,1 @@
+"""The programs that tracer calls: git and DVC. Nothing imports them; a program that fails is a ProgramError."""
