@@ -109,7 +109,8 @@ class Batch:
         return [key | found[key["system"]] for job, found in zip(self.jobs, results, strict=True) for key in job.keys]
 
     def __str__(self) -> str:
-        return "; ".join(map(str, self.jobs))
+        more = f" and {len(self.jobs) - 1} more splits" if len(self.jobs) > 1 else ""
+        return f"{self.jobs[0]}{more}"
 
 
 def batches(study: Study, todo: list[Job]) -> list[Batch]:

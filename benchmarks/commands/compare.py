@@ -9,7 +9,7 @@ import click
 
 from benchmarks import study, summary, tables
 from benchmarks.commands import options
-from benchmarks.commands.peer_env import peer_option, version_of
+from benchmarks.commands.peer_env import peer_option, peer_skip_option, version_of
 from benchmarks.study import Row, Study
 from benchmarks.systems import SYSTEMS
 from benchmarks.vectors import Prepared
@@ -51,13 +51,7 @@ OTHER_ROWS = ((0.85, 0.90, 0.95), 20)
     help=f"What to run; repeatable. [default: {', '.join(DEFAULT_SYSTEMS)}]",
 )
 @peer_option
-@click.option(
-    "--peer-skip",
-    multiple=True,
-    default=("gbt",),
-    show_default=True,
-    help="Model that the peer leaves out of its zoo (its own option `skip`); repeatable; '' for none.",
-)
+@peer_skip_option("gbt")
 @options.add(*options.study_options, options.cache_folder)
 def command(
     data: Path | None,

@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 import subprocess
 import venv
+from collections.abc import Callable
 from pathlib import Path
 
 import click
+
+from benchmarks.commands.options import Command
 
 PEER = "tracer-llm==0.3.3"
 
@@ -46,3 +49,13 @@ peer_option = click.option(
     type=click.Path(path_type=Path, dir_okay=False, exists=True, executable=True),
     help="Interpreter of an environment with tracer-llm; without it the peer is left out.",
 )
+
+
+def peer_skip_option(*default: str) -> Callable[[Command], Command]:
+    return click.option(
+        "--peer-skip",
+        multiple=True,
+        default=default,
+        show_default=True,
+        help="Model that the peer leaves out of its zoo (its own option `skip`); repeatable; '' for none.",
+    )

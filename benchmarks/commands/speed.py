@@ -13,7 +13,7 @@ import numpy as np
 
 from benchmarks import data, generate, isolated, tables, vectors
 from benchmarks.commands import options
-from benchmarks.commands.peer_env import peer_option, version_of
+from benchmarks.commands.peer_env import peer_option, peer_skip_option, version_of
 from benchmarks.data import DataSet
 
 TARGETS = (0.85, 0.90, 0.95, 0.98)
@@ -38,6 +38,7 @@ def speed() -> None:
 @threads_option
 @zoo_option
 @peer_option
+@peer_skip_option()
 @options.cache_folder
 def fit(
     data: Path | None,
@@ -47,6 +48,7 @@ def fit(
     threads: int,
     zoo: str | None,
     peer: Path | None,
+    peer_skip: tuple[str, ...],
     cache: Path,
 ) -> None:
     """From vectors to policy: tracer and the peer in turn, and the seconds of each of tracer's stages.
@@ -65,7 +67,7 @@ def fit(
     }
     systems = {"tracer": "benchmarks.speed.fit:run_tracer"}
     if peer is not None:
-        arguments["settings"]["peer"] = str(peer.absolute())
+        arguments["settings"] |= {"peer": str(peer.absolute()), "peer_skip": [name for name in peer_skip if name]}
         systems[f"tracer-llm {version_of(peer)}"] = "benchmarks.speed.fit:run_peer"
     found: dict[str, list[dict[str, Any]]] = {name: [] for name in systems}
     cpus = isolated.cpu_sets(1, threads)[0]
