@@ -1,4 +1,4 @@
-.PHONY: help install format lint types imports test check
+.PHONY: help install format lint types imports docs test check
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -17,6 +17,9 @@ types:  ## mypy, strict, on the package
 
 imports:  ## the direction of imports
 	lint-imports
+
+docs:  ## write docs/cli.md, docs/configuration.md and docs/errors.md anew
+	TRACER_WRITE_GOLDEN=1 pytest -q -n0 tests/cli/test_reference.py tests/config/test_reference.py tests/config/test_errors.py
 
 test:  ## all tests that need no model and no real traces
 	pytest

@@ -69,25 +69,31 @@ def tracer(*arguments: str | Path, cwd: Path, stdin: bytes | None = None) -> sub
     return subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
 
 
+def environment(home: Path) -> dict[str, str]:
+    """What a person has in a shell: a home of their own, a name for git, `tracer` and `dvc` on the path."""
+    programs = home / "bin"
+    programs.mkdir(parents=True)
+    for name, module in (("tracer", "tracer_cli"), ("dvc", "dvc")):
+        shim = programs / name
+        shim.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m {module} "$@"\n')
+        shim.chmod(0o755)
+    author = {f"GIT_{who}_{what}": "x@y.z" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+    return {
+        **os.environ,
+        **author,
+        "HOME": str(home),
+        "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}",
+        "PYTHONPATH": str(REPOSITORY),
+        "DVC_NO_ANALYTICS": "1",
+    }
+
+
 class DvcProject:
     """A git and DVC repository of its own, with the real programs and `tracer` on its path."""
 
     def __init__(self, root: Path, home: Path) -> None:
         self.root = root
-        programs = home / "bin"
-        programs.mkdir(parents=True)
-        shim = programs / "tracer"
-        shim.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m tracer_cli "$@"\n')
-        shim.chmod(0o755)
-        author = {f"GIT_{who}_{what}": "x@y.z" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
-        self.environment = {
-            **os.environ,
-            **author,
-            "HOME": str(home),
-            "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}",
-            "PYTHONPATH": str(REPOSITORY),
-            "DVC_NO_ANALYTICS": "1",
-        }
+        self.environment = environment(home)
         self.git("init", "-q")
         self.dvc("init", "-q")
 

@@ -10,13 +10,12 @@ import contextlib
 import csv
 import errno
 import hashlib
-import io
 import json
 import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -29,9 +28,12 @@ if TYPE_CHECKING:
 STAGES = ("resolve", "ingest", "embed", "train", "calibrate", "guard", "report")
 
 # Raised by one whenever what a stage computes from the same inputs changes: DVC then runs it again.
-STAGE_VERSIONS = {"ingest": 2, "embed": 1, "train": 2, "calibrate": 2, "guard": 3, "report": 3}
+STAGE_VERSIONS = {"ingest": 2, "embed": 1, "train": 2, "calibrate": 2, "guard": 4, "report": 4}
 
 MANIFEST_SCHEMA = 2
+
+# The columns of plots/frontier.json beside `coverage`: each is a line of the picture, under this name in its legend.
+MEASURED, CERTIFIED, TARGET = "measured on the holdout (curve)", "certified (steps)", "target (level)"
 
 
 @dataclass(frozen=True)
@@ -40,22 +42,29 @@ class Layout:
 
     root: the folder that relative paths in tracer.yaml start from (trace files, model folders).
     work: the folder that holds artifacts/, metrics/ and plots/; the project folder under DVC.
+    results: the same for what guard and report write; another folder when a verdict is recomputed.
     policy, report: the outputs.
     """
 
     root: Path
     work: Path
+    results: Path
     policy: Path
     report: Path
 
     @classmethod
     def of_project(cls, root: Path, policy: str, report: str) -> Layout:
-        return cls(root=root, work=root, policy=root / policy, report=root / report)
+        return cls(root=root, work=root, results=root, policy=root / policy, report=root / report)
 
     @classmethod
     def of_folder(cls, root: Path, folder: Path) -> Layout:
         """Everything in one folder, for runs without DVC."""
-        return cls(root=root, work=folder / "work", policy=folder, report=folder / "report.html")
+        work = folder / "work"
+        return cls(root=root, work=work, results=work, policy=folder, report=folder / "report.html")
+
+    def with_results_in(self, folder: Path) -> Layout:
+        """The same inputs; all that guard and report write goes to `folder`."""
+        return replace(self, results=folder, policy=folder / "policy", report=folder / "report.html")
 
     # ingest: parquet tables, one row per distinct text, in order of first appearance
     @property
@@ -108,27 +117,27 @@ class Layout:
     @property
     def guard_rows(self) -> Path:
         """key, label, predicted, accept_score, distance: one row per holdout text."""
-        return self.work / "artifacts" / "guard" / "rows.parquet"
+        return self.results / "artifacts" / "guard" / "rows.parquet"
 
     @property
     def guard_metrics(self) -> Path:
-        return self.work / "metrics" / "guard.json"
+        return self.results / "metrics" / "guard.json"
 
     # tables for `dvc plots` and `tracer diff`: small and in git, so that every revision has them without its cache
     @property
     def targets_table(self) -> Path:
         """One row per target: what the guard certified there; see `stages.guard`."""
-        return self.work / "plots" / "targets.csv"
+        return self.results / "plots" / "targets.csv"
 
     @property
     def labels_table(self) -> Path:
         """One row per label: holdout texts, and of the answers with it how many agree; see `stages.report`."""
-        return self.work / "plots" / "labels.csv"
+        return self.results / "plots" / "labels.csv"
 
     @property
     def frontier_plot(self) -> Path:
-        """Coverage and agreement at every threshold, on the holdout and out of fold."""
-        return self.work / "plots" / "frontier.csv"
+        """The holdout's agreement at each coverage, what is certified there, and the target; for `dvc plots`."""
+        return self.results / "plots" / "frontier.json"
 
     # the policy
     @property
@@ -240,11 +249,22 @@ def write_json(path: Path, value: Any) -> None:
 
 def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
     """A CSV file with a header and these columns of the rows; None is an empty cell."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, columns, extrasaction="ignore", lineterminator="\n")
+    lines = _Lines()
+    # Only with \r\n as the end of a line does every Python quote a cell that holds a carriage return.
+    writer = csv.DictWriter(lines, columns, extrasaction="ignore", lineterminator="\r\n")
     writer.writeheader()
     writer.writerows(rows)
-    write_text(path, text.getvalue())
+    write_text(path, "".join(lines.found))
+
+
+class _Lines:
+    """What the csv module writes, a row at a time, each ended by a newline alone."""
+
+    def __init__(self) -> None:
+        self.found: list[str] = []
+
+    def write(self, row: str) -> None:
+        self.found.append(f"{row.removesuffix(chr(13) + chr(10))}\n")
 
 
 def read_json(path: Path) -> Any:

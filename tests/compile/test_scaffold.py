@@ -1,15 +1,23 @@
 """`tracer init`: what it writes into an empty folder, and that it never overwrites."""
 
+import os
+import sys
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 
 import pytest
+import yaml
 
-from tracer_cli.compile import write
+from tracer_cli import __version__
+from tracer_cli.compile import ci, write
 from tracer_cli.compile.scaffold import next_steps, scaffold
 from tracer_cli.config.load import load_config
 from tracer_cli.errors import ConfigError, DataError
+from tracer_cli.programs.git import git
 
+GOLDEN = Path(__file__).parent / "golden"
+PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 FILES = [".gitignore", "README.md", "dvc.yaml", "params.yaml", "tracer.schema.json", "tracer.yaml"]
 
 
@@ -131,3 +139,128 @@ def test_the_next_steps_depend_on_what_is_there(tmp_path: Path, monkeypatch: pyt
     assert next_steps(sub)[0] == "cd sub"
     assert next_steps(sub)[1].startswith("# put your traces into data/traces/")
     assert next_steps(sub)[2] == "dvc init --subdir"
+
+
+def test_the_next_steps_to_a_first_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("a.jsonl").write_text("{}")
+    scaffold(Path(), traces=Path("a.jsonl"), found=Found(), service="github", hook=True)
+    steps = next_steps(Path(), service=True, hook=True)
+    assert steps[:4] == ["pre-commit install", "dvc repro", "git add .", 'git commit -m "First policy"']
+    assert steps[4].startswith("git remote add origin")
+    assert steps[5:] == ["git push -u origin HEAD"]
+    git(tmp_path, "remote", "add", "origin", "x")
+    assert next_steps(Path(), service=True)[3:] == ["git push -u origin HEAD"]
+
+
+# --- the CI job and the hook ----------------------------------------------------------------------
+
+
+def test_a_job_is_written_once_and_makes_the_repositories_that_it_needs(tmp_path: Path) -> None:
+    done = scaffold(tmp_path, service="github", hook=True)
+    assert done.ran == ["git init", "dvc init"]
+    assert {".github/workflows/tracer.yml", "constraints.txt", ".pre-commit-config.yaml"} <= set(done.written)
+    assert (tmp_path / ".dvc" / "config").is_file()
+    job = tmp_path / ".github" / "workflows" / "tracer.yml"
+    job.write_text("mine")
+    again = scaffold(tmp_path, service="github", hook=True)
+    assert (again.written, again.ran, again.advice) == ([], [], [])
+    assert job.read_text() == "mine"
+
+
+def test_a_project_below_its_repository_has_its_job_at_the_top(tmp_path: Path) -> None:
+    git(tmp_path, "init", "-q")
+    root = tmp_path / "teams" / "Support & Co"
+    done = scaffold(root, service="github", hook=True)
+    assert done.ran == ["dvc init --subdir"]
+    assert "../../.github/workflows/tracer-teams-support-co.yml" in done.written
+    text = (tmp_path / ".github" / "workflows" / "tracer-teams-support-co.yml").read_text()
+    job = yaml.safe_load(text)["jobs"]["guard"]
+    assert job["defaults"]["run"]["working-directory"] == "teams/Support & Co"
+    paths = [step["with"] for step in job["steps"] if "with" in step]
+    assert {
+        "cache-dependency-path": "teams/Support & Co/constraints.txt",
+        "python-version": PYTHON,
+        "cache": "pip",
+    } in paths
+    assert any(step.get("path") == "teams/Support & Co/tracer-review" for step in paths)
+    hook = yaml.safe_load((tmp_path / ".pre-commit-config.yaml").read_text())["repos"][0]["hooks"][0]
+    assert hook["entry"] == "tracer compile --check --dir 'teams/Support & Co'"
+
+
+def test_a_gitlab_job_is_a_file_of_its_own_that_a_pipeline_includes(tmp_path: Path) -> None:
+    done = scaffold(tmp_path, service="gitlab")
+    include = yaml.safe_load((tmp_path / ".gitlab-ci.yml").read_text())
+    assert include == {"include": [{"local": "/.gitlab/tracer.yml"}]}
+    assert done.advice == scaffold(tmp_path, service="gitlab").advice == []
+    (tmp_path / ".gitlab-ci.yml").write_text("stages: [test]\n")
+    done = scaffold(tmp_path, service="gitlab")
+    assert (tmp_path / ".gitlab-ci.yml").read_text() == "stages: [test]\n"
+    assert done.advice == [
+        f"{tmp_path / '.gitlab-ci.yml'} is yours and was left as it is; add the job to it:\n\n"
+        "include:\n- local: /.gitlab/tracer.yml\n"
+    ]
+
+
+def test_a_pre_commit_configuration_that_cannot_be_added_to_is_left_and_told(tmp_path: Path) -> None:
+    path = tmp_path / ".pre-commit-config.yaml"
+    path.write_text("repos: []\n")
+    done = scaffold(tmp_path, hook=True)
+    assert path.read_text() == "repos: []\n"
+    (advice,) = done.advice
+    assert advice.startswith(f"{path} could not be added to safely; add this to its `repos:`\n\n- repo: local\n")
+
+
+MINIMAL = "traces: [{path: data/a.jsonl}]\n"
+
+
+def installed(root: Path, text: str, remote: str = "") -> str:
+    """The command that the job installs with."""
+    (root / "tracer.yaml").write_text(text)
+    if remote:
+        (root / ".dvc").mkdir()
+        (root / ".dvc" / "config").write_text(f"[core]\n    remote = s\n['remote \"s\"']\n    url = {remote}\n")
+    config = load_config(root / "tracer.yaml")
+    job = yaml.safe_load(ci.job_text("github", ci.Place(root, ""), config))["jobs"]["guard"]
+    (step,) = [step for step in job["steps"] if step.get("name") == "Install"]
+    return step["run"].strip()
+
+
+def test_the_job_installs_this_version(tmp_path: Path) -> None:
+    assert installed(tmp_path, MINIMAL) == f"pip install -c constraints.txt tracer-cli=={__version__}"
+
+
+def test_sentence_embeddings_need_their_extra_and_no_cuda(tmp_path: Path) -> None:
+    text = MINIMAL + "embedder: {kind: sentence-transformers, model: all-MiniLM-L6-v2}\n"
+    assert installed(tmp_path, text) == (
+        "pip install -c constraints.txt --extra-index-url https://download.pytorch.org/whl/cpu "
+        f'"tracer-cli[embeddings]=={__version__}"'
+    )
+
+
+@pytest.mark.parametrize(
+    ("remote", "plugin"), [("s3://bucket/x", " dvc-s3"), ("gs://b", " dvc-gs"), ("/srv/dvc", ""), ("https://x/y", "")]
+)
+def test_what_reads_the_remote_is_installed_too(tmp_path: Path, remote: str, plugin: str) -> None:
+    assert installed(tmp_path, MINIMAL, remote).endswith(f"=={__version__}{plugin}")
+
+
+def test_the_constraints_are_the_versions_that_run_here(tmp_path: Path) -> None:
+    scaffold(tmp_path, service="github")
+    lines = (tmp_path / "constraints.txt").read_text().splitlines()
+    pins = dict(line.split("==") for line in lines if not line.startswith("#"))
+    for name in ("numpy", "scikit-learn", "onnxruntime", "dvc", "pyarrow"):
+        assert pins[name] == metadata.version(name)
+    assert "torch" not in pins and "pytest" not in pins
+
+
+@pytest.mark.parametrize("service", ["github", "gitlab"])
+def test_golden_job(tmp_path: Path, service: ci.Service) -> None:
+    """The whole job, for this version's number and one Python."""
+    (tmp_path / "tracer.yaml").write_text(MINIMAL)
+    config = load_config(tmp_path / "tracer.yaml")
+    text = ci.job_text(service, ci.Place(tmp_path, ""), config, python="3.12").replace(__version__, "VERSION")
+    golden = GOLDEN / f"{service}.yml"
+    if os.environ.get("TRACER_WRITE_GOLDEN"):
+        golden.write_text(text, encoding="utf-8")
+    assert golden.read_text(encoding="utf-8") == text

@@ -65,7 +65,7 @@ def test_the_labels_of_the_holdout_reach_guard_and_report_alone(project: DvcProj
         "metrics/guard.json",
         ".tracer/report.html",
         ".tracer/qualitative_report.json",
-        "plots/frontier.csv",
+        "plots/frontier.json",
         "plots/labels.csv",
         "plots/targets.csv",
     }

@@ -76,14 +76,41 @@ def test_frozen_and_comments_are_not_stale_and_frozen_survives_a_rewrite(project
 
 def test_added_stages_and_sections_are_not_stale_and_survive(project: Path) -> None:
     path = project / "dvc.yaml"
-    added = "  extra:\n    cmd: echo hi\nartifacts:\n  policy:\n    path: .tracer/policy.onnx\n"
-    path.write_text(path.read_text() + added)
+    text = path.read_text().replace("\nplots:\n", "\n  extra:\n    cmd: echo hi\nplots:\n- mine.csv\n")
+    text = text.replace("    type: model\n", "    type: model\n    labels: [production]\n")
+    text += "  graph:\n    path: .tracer/policy.onnx\nmetrics:\n- mine.json\n"
+    path.write_text(text)
+    before = yaml.safe_load(text)
     assert write(project, check=True).stale == ()
-    (project / "tracer.yaml").write_text(SOURCE + "zoo: {a: {kind: sgd}}\n")
-    write(project)
+    (project / "tracer.yaml").write_text(SOURCE + "zoo: {a: {kind: sgd}}\noutputs: {policy: p, report: r.html}\n")
+    assert "dvc.yaml" in write(project).stale
     data = yaml.safe_load(path.read_text())
     assert data["stages"]["extra"] == {"cmd": "echo hi"}
-    assert data["artifacts"] == {"policy": {"path": ".tracer/policy.onnx"}}
+    assert data["plots"] == before["plots"] and data["plots"][0] == "mine.csv"
+    assert data["artifacts"] == {
+        "policy": before["artifacts"]["policy"] | {"path": "p"},
+        "graph": {"path": ".tracer/policy.onnx"},
+    }
+    assert data["artifacts"]["policy"]["labels"] == ["production"]
+    assert data["metrics"] == ["mine.json"]
+
+
+def test_our_picture_and_artifact_come_back_and_nothing_is_doubled(project: Path) -> None:
+    path = project / "dvc.yaml"
+    original = path.read_text()
+    ours = yaml.safe_load(original)
+    lost = {"stages": ours["stages"], "plots": ["a.csv", {"b.csv": None}, {"b.csv": {"x": "x"}}], "artifacts": {}}
+    path.write_text(original.splitlines()[0] + "\n" + yaml.safe_dump(lost))
+    assert write(project, check=True).stale == ("dvc.yaml",)
+    write(project)
+    data = yaml.safe_load(path.read_text())
+    assert data["plots"] == [*lost["plots"], *ours["plots"]]
+    assert data["artifacts"] == ours["artifacts"]
+    (picture,) = ours["plots"]
+    edited = {**ours, "plots": [{"frontier": picture["frontier"] | {"template": "linear"}}, "a.csv"]}
+    path.write_text(original.splitlines()[0] + "\n" + yaml.safe_dump(edited))
+    write(project)
+    assert yaml.safe_load(path.read_text())["plots"] == [picture, "a.csv"]
 
 
 def test_an_edited_stage_is_stale_and_comes_back(project: Path) -> None:

@@ -141,3 +141,40 @@ def test_wildcards_in_a_sibling_folder_are_fine_and_in_the_project_by_another_na
         load_config(write(project, "traces: [{path: ../project/*.jsonl}]\n"))
     with pytest.raises(ConfigError, match="start in the project's own folder"):
         load_config(write(project, f"traces: [{{path: {tmp_path.as_posix()}/*.jsonl}}]\n"))
+
+
+def test_a_file_without_schema_is_of_the_first(tmp_path: Path) -> None:
+    assert load_config(write(tmp_path, "traces: [{path: data/a.jsonl}]\n")).schema_version == 1
+
+
+@pytest.mark.parametrize("more", ["", "seed: x\nseed: y\n", "traces: !!new 1\n", "nonsense: {a: 1}\n"])
+def test_a_file_of_a_later_schema_is_refused_for_that_alone(tmp_path: Path, more: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_config(write(tmp_path, f"{more}schema: 99\n"))
+    message = str(caught.value).splitlines()
+    assert len(message) == 3
+    assert "schema: this file is written for schema 99, and this tracer reads schema 1: upgrade tracer" in message[0]
+    assert message[1] == "    schema: 99"
+
+
+@pytest.mark.parametrize(
+    ("path", "fine"),
+    [
+        ("data/a~b.jsonl", True),
+        ("data/100%.jsonl", True),
+        ("data/$5.jsonl", True),
+        ("~x.jsonl", True),
+        ("data/~/a.jsonl", True),
+        ("$X.jsonl", False),
+        ("data/${X", False),
+        ("~", False),
+        ("~ann/a.jsonl", False),
+    ],
+)
+def test_only_what_reads_as_a_variable_or_a_home_folder_is_refused(tmp_path: Path, path: str, fine: bool) -> None:
+    file = write(tmp_path, f"traces: [{{path: '{path}'}}]\n")
+    if fine:
+        assert load_config(file).traces[0].path == path
+    else:
+        with pytest.raises(ConfigError, match=r"not filled in|home folder"):
+            load_config(file)

@@ -121,7 +121,7 @@ def test_every_value_of_params_yaml_has_a_key_in_tracer_yaml_or_is_a_stage_versi
 
 @pytest.mark.parametrize("broken", [{}, {"project": 1}, {"train": []}, {"train": {"zoo": {"a": 1}}}])
 def test_another_shape_is_an_error_that_names_the_way_out(broken: dict[str, object]) -> None:
-    with pytest.raises(ConfigError, match="`tracer compile` writes"):
+    with pytest.raises(ConfigError, match="another version of tracer: run `tracer compile`"):
         config_of(broken)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tracer_cli.artifacts import CERTIFIED, MEASURED, TARGET
 from tracer_cli.core.certificate import clopper_pearson
 from tracer_cli.report import analysis
 from tracer_cli.report.plot import frontier_plot
@@ -101,3 +102,27 @@ def test_the_axis_ends_at_100_percent_and_holds_the_curve(low: float) -> None:
     assert len(plot["y_ticks"]) <= 11
     (height,) = (float(point.split(",")[1]) for point in plot["curves"][0]["points"].split())
     assert plot["top"] <= height <= plot["bottom"]
+
+
+def test_the_table_for_dvc_has_the_curve_of_the_scope_and_the_highest_certificate_at_each_coverage() -> None:
+    curve = [
+        {"coverage": coverage, "agreement": agreement, "parity": 0.5 + agreement / 2}
+        for coverage, agreement in ((0.01, 0.0), (0.2, 0.99), (1 / 3, 0.96), (0.7, 0.9), (0.9, 0.8))
+    ]
+    targets = [
+        target(target=0.8, coverage=0.7),
+        target(target=0.95, coverage=0.333333),
+        target(target=0.9, coverage=0.0, certified=False),
+    ]
+    rows = analysis.frontier_table(curve, targets, 0.9, "handled")
+    assert [list(row.values()) for row in rows] == [
+        [0.2, 0.99, 0.95, 0.9],
+        [0.3333, 0.96, 0.95, 0.9],
+        [0.7, 0.9, 0.8, 0.9],
+        [0.9, 0.8, None, 0.9],
+    ]
+    assert list(rows[0]) == ["coverage", MEASURED, CERTIFIED, TARGET]
+    assert [row[MEASURED] for row in analysis.frontier_table(curve, [], 0.9, "overall")] == [0.995, 0.98, 0.95, 0.9]
+    assert [list(row.values()) for row in analysis.frontier_table([], targets, 0.9, "handled")] == [
+        [0.0, None, 0.95, 0.9]
+    ]

@@ -20,14 +20,19 @@ from tracer_cli.cli._log import show_log
 COMMANDS = {
     "init": "init",
     "compile": "compile",
+    "plan": "plan",
+    "explain": "explain",
     "schema": "schema",
     "run": "run_stage",
     "fit": "fit",
+    "diff": "diff",
     "guard": "guard",
     "route": "route",
     "report": "report",
     "report-html": "report_html",
+    "doctor": "doctor",
     "demo": "demo",
+    "completion": "completion",
 }
 
 

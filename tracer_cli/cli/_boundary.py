@@ -34,8 +34,8 @@ def exit_code_of(command: Callable[[], object]) -> int:
     except (click.Abort, KeyboardInterrupt, EOFError):
         click.echo("interrupted", err=True)
         return INTERRUPTED
-    except SystemExit:  # no command of ours exits by itself: this is click's own answer to a closed pipe
-        return PIPE_CLOSED
+    except SystemExit as done:  # no command of ours exits by itself: click does, with 1 for a closed pipe
+        return PIPE_CLOSED if done.code else 0  # and with 0 when it has answered a shell's request for completions
     except Exception as error:
         if isinstance(error, OSError) and error.errno == errno.EPIPE:
             _discard_stdout()

@@ -7,12 +7,18 @@ from pathlib import Path
 import click
 
 from tracer_cli.artifacts import STAGES
+from tracer_cli.cli._complete import models
 from tracer_cli.cli._options import project_folder
 
 
 @click.command()
 @click.argument("stage", type=click.Choice(STAGES), metavar="STAGE")
-@click.option("--model", metavar="SLUG", help="Short name of the zoo member; for the stage train, and only there.")
+@click.option(
+    "--model",
+    metavar="SLUG",
+    shell_complete=models,
+    help="Short name of the zoo member; for the stage train, and only there.",
+)
 @project_folder
 def command(stage: str, model: str | None, folder: Path) -> None:
     """Run one stage, as DVC does.
@@ -26,6 +32,8 @@ def command(stage: str, model: str | None, folder: Path) -> None:
       tracer run train --model logreg
     """
     from tracer_cli.progress import automatic
+    from tracer_cli.review.last_run import noted
     from tracer_cli.stages import run_stage
 
-    run_stage(folder, stage, model, automatic())
+    with noted(folder, stage, model):
+        run_stage(folder, stage, model, automatic())

@@ -1,6 +1,9 @@
 """Config -> the data of dvc.yaml. Pure: DVC is a program that reads the result.
 
 The graph is the evidence that the certificate is honest: nothing before `guard` depends on the holdout's labels.
+What a stage has under `plots` DVC draws on its own, whatever else is drawn from it. So the frontier's table is a plain
+output of `report`, and the picture made of it is declared at the top; the table of labels, which `tracer diff` reads,
+has no picture, because the bars of many labels cannot be read. The price is that `report` has no run cache.
 Lists are sorted and descriptions fit into a line, because that is what DVC makes of them when it rewrites the file
 (`dvc freeze`): its diff is then one line.
 """
@@ -10,7 +13,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from tracer_cli.artifacts import Layout
+from tracer_cli.artifacts import CERTIFIED, MEASURED, TARGET, Layout
 from tracer_cli.config.paths import dependency, inside, normal
 from tracer_cli.config.schema import Config, PrecomputedEmbedder
 
@@ -30,7 +33,11 @@ def dvc_data(config: Config, model_folder: str | None = None) -> dict[str, Any]:
         "guard": _guard(layout),
         "report": _report(layout),
     }
-    return {"stages": {name: _sorted_lists(stage) for name, stage in stages.items()}}
+    return {
+        "stages": {name: _sorted_lists(stage) for name, stage in stages.items()},
+        "plots": [_frontier(layout)],
+        "artifacts": {"policy": _policy(layout)},
+    }
 
 
 def _resolve() -> Stage:
@@ -99,13 +106,14 @@ def _guard(layout: Layout) -> Stage:
             layout.holdout,
             layout.holdout_labels,
             layout.fit,
+            layout.fit_vectors,
         ),
         "params": every_group,  # their hash is in the manifest
         "outs": _paths(
             layout.manifest, layout.policy_graph, layout.policy_embedder, layout.frontier, layout.guard_rows
         ),
         "metrics": [_uncached(layout.guard_metrics)],
-        "plots": [_plot(layout.targets_table, "target", "coverage", "Certified coverage at each target")],
+        "plots": [_certified_coverage(layout)],
     }
 
 
@@ -124,18 +132,49 @@ def _report(layout: Layout) -> Stage:
             layout.traces_metrics,
         ),
         "params": ["calibrate", "project", "report", "stage_version.report"],
-        "outs": _paths(layout.report, layout.qualitative_report),
-        "plots": [
-            _plot(layout.frontier_plot, "coverage", "agreement", "Coverage and agreement with the teacher"),
-            _plot(
-                layout.labels_table, "agreement", "label", "Agreement of the answers with each label", "bar_horizontal"
-            ),
+        "outs": [
+            *_paths(layout.report, layout.qualitative_report),
+            _uncached(layout.frontier_plot),
+            _uncached(layout.labels_table),
         ],
     }
 
 
-def _plot(path: Path, x: str, y: str, title: str, template: str = "linear") -> dict[str, Any]:
-    return {path.as_posix(): {"cache": False, "template": template, "x": x, "y": y, "title": title}}
+def _certified_coverage(layout: Layout) -> dict[str, Any]:
+    return {
+        layout.targets_table.as_posix(): {
+            "cache": False,
+            "template": "simple",
+            "x": "target",
+            "y": "coverage",
+            "x_label": "target (parity with the teacher)",
+            "y_label": "certified coverage",
+            "title": "Certified coverage at each target",
+        }
+    }
+
+
+def _frontier(layout: Layout) -> dict[str, Any]:
+    """One picture of several lines; `dvc plots diff` gives each revision its colour and each line its dashes."""
+    return {
+        "frontier": {
+            "template": "simple",
+            "x": "coverage",
+            "y": {layout.frontier_plot.as_posix(): [MEASURED, CERTIFIED, TARGET]},
+            "x_label": "coverage (share of the inputs that are handled)",
+            "y_label": "parity with the teacher",
+            "title": "Coverage and parity with the teacher",
+        }
+    }
+
+
+def _policy(layout: Layout) -> dict[str, Any]:
+    """For `dvc artifacts get` and registries; the folder is made of outputs of guard and report."""
+    return {
+        "path": layout.policy.as_posix(),
+        "type": "model",
+        "desc": "Routing policy for load_router and tracer route",
+    }
 
 
 def _sorted_lists(stage: Stage) -> Stage:

@@ -70,7 +70,7 @@ def existing_params(root: Path) -> Existing:
 
 
 def wanted_dvc(root: Path, config: Config, existing: dict[str, Any] | None) -> dict[str, Any]:
-    """What dvc.yaml should hold: our stages, `frozen` as it stands, and what people or DVC added."""
+    """What dvc.yaml should hold: ours, `frozen` as it stands, and what people or DVC added."""
     wanted = dvc_data(config, model_folder(root, config))
     existing = existing or {}
     old_stages = existing.get("stages") if isinstance(existing.get("stages"), dict) else {}
@@ -80,7 +80,30 @@ def wanted_dvc(root: Path, config: Config, existing: dict[str, Any] | None) -> d
             stages[name] = stage
         elif isinstance(stage, dict) and "frozen" in stage:
             stages[name]["frozen"] = stage["frozen"]
+    if isinstance(existing.get("plots"), list):
+        wanted["plots"] = _beside(existing["plots"], wanted["plots"])
+    if isinstance(existing.get("artifacts"), dict):
+        wanted["artifacts"] = _annotated(existing["artifacts"], wanted["artifacts"])
     return {**wanted, **{key: value for key, value in existing.items() if key not in wanted}}
+
+
+def _beside(existing: list[Any], ours: list[dict[str, Any]]) -> list[Any]:
+    """Our pictures where they stand in the list, or at its end; all others as they are."""
+    missing = {name: {name: plot} for entry in ours for name, plot in entry.items()}
+    kept = []
+    for entry in existing:
+        (name,) = entry if isinstance(entry, dict) and len(entry) == 1 else (None,)
+        kept.append(missing.pop(name, entry) if isinstance(name, str) else entry)
+    return [*kept, *missing.values()]
+
+
+def _annotated(existing: dict[str, Any], ours: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """Artifacts of people as they are, and ours with what people added to it, such as `labels` and `meta`."""
+    merged = dict(existing)
+    for name, artifact in ours.items():
+        found = existing.get(name)
+        merged[name] = {**artifact, **found, **artifact} if isinstance(found, dict) else artifact
+    return merged
 
 
 def model_folder(root: Path, config: Config) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Protocol
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from tracer_cli.artifacts import read_bytes, replacing, storage_errors, write_text
+from tracer_cli.compile import ci, pre_commit
 from tracer_cli.compile.emit import scalar
 from tracer_cli.compile.existing import DVC_YAML, PARAMS_YAML, wanted_dvc
 from tracer_cli.compile.text import dvc_text, params_yaml
@@ -19,6 +21,7 @@ from tracer_cli.config.load import FILE_NAME, config_from, load_config
 from tracer_cli.config.paths import WILDCARDS, normal
 from tracer_cli.config.schema import Config
 from tracer_cli.errors import DataError
+from tracer_cli.programs.git import git
 from tracer_cli.resources import template_folder
 
 TRACES_FOLDER = Path("data") / "traces"
@@ -50,18 +53,32 @@ class FieldNames(Protocol):
 
 @dataclass
 class Scaffold:
-    """Names of the files that were written, and of those that were there and were left as they were."""
+    """Names of the files that were written, and of those that were there and were left as they were, from `root`.
+
+    ran: commands that were run; advice: what a person has to add to a file of their own.
+    """
 
     written: list[str] = field(default_factory=list)
     kept: list[str] = field(default_factory=list)
+    ran: list[str] = field(default_factory=list)
+    advice: list[str] = field(default_factory=list)
 
 
 def scaffold(
-    root: Path, name: str | None = None, traces: Path | None = None, found: FieldNames | None = None
+    root: Path,
+    name: str | None = None,
+    traces: Path | None = None,
+    found: FieldNames | None = None,
+    service: ci.Service | None = None,
+    hook: bool = False,
 ) -> Scaffold:
     """Write what is missing in `root`; `found` tells the fields of the file `traces`.
 
-    Raises DataError when the traces file cannot be used, ConfigError when an existing tracer.yaml is wrong.
+    service: also make a git and a DVC repository where there is none, and write the CI job; hook: also write the
+    pre-commit hook.
+
+    Raises DataError when the traces file cannot be used, ConfigError when an existing tracer.yaml is wrong, and
+    ProgramError when git or DVC fails.
     """
     with storage_errors(root):
         root.mkdir(parents=True, exist_ok=True)
@@ -76,23 +93,61 @@ def scaffold(
     _write_missing(root / "tracer.schema.json", json_schema_text(), done)
     _write_missing(root / "README.md", _render("README.md.j2", project=config.project, **_outputs(config)), done)
     _ignore(root / ".gitignore", ["/artifacts", f"/{normal(config.outputs.policy)}"], done)
+    if service:
+        done.ran += ci.repositories(root)
+        _add_job(root, service, config, done)
+    if hook:
+        _add_hook(root, done)
     return done
 
 
-def next_steps(root: Path) -> list[str]:
-    """The commands that lead from a scaffold to a first report."""
+def _add_job(root: Path, service: ci.Service, config: Config, done: Scaffold) -> None:
+    for path, text in ci.job_files(service, root, config).items():
+        _write_missing(path, text, done, root)
+        if path.name == ci.GITLAB_CI and (advice := ci.include_advice(root)):
+            done.advice.append(advice)
+
+
+def _add_hook(root: Path, done: Scaffold) -> None:
+    """A configuration that is there keeps every line of its own."""
+    place = ci.place_of(root)
+    path = place.top / pre_commit.FILE
+    old = read_bytes(path).decode("utf-8", errors="surrogateescape") if path.exists() else ""
+    new = pre_commit.with_hook(old, place.folder)
+    name = _from(root, path)
+    if new is None:
+        done.kept.append(name)
+        entry = pre_commit.text_of(place.folder)
+        done.advice.append(f"{path} could not be added to safely; add this to its `repos:`\n\n{entry}")
+    elif new == old:
+        done.kept.append(name)
+    else:
+        with replacing(path) as temporary:
+            temporary.write_bytes(new.encode("utf-8", errors="surrogateescape"))
+        done.written.append(f"{name} (hook added)" if old else name)
+
+
+def next_steps(root: Path, service: bool = False, hook: bool = False) -> list[str]:
+    """The commands that lead from a scaffold to a first report, and with a CI service to its first job."""
     here = root.resolve()
-    git = next((folder for folder in (here, *here.parents) if (folder / ".git").exists()), None)
+    repository = next((folder for folder in (here, *here.parents) if (folder / ".git").exists()), None)
     dvc = next((folder for folder in (here, *here.parents) if (folder / ".dvc").is_dir()), None)
     steps = [] if here == Path.cwd() else [f"cd {root}"]
     empty = root / TRACES_FOLDER
     if empty.is_dir() and not any(empty.iterdir()):
         steps.append(f"# put your traces into {TRACES_FOLDER.as_posix()}/ and check `traces` in {FILE_NAME}")
-    if git is None:
+    if repository is None:
         steps.append("git init")
     if dvc is None:
-        steps.append("dvc init" if git in (None, here) else "dvc init --subdir")
-    return [*steps, "dvc repro", "git add . && git commit -m 'First policy'"]
+        steps.append("dvc init" if repository in (None, here) else "dvc init --subdir")
+    if hook:
+        steps.append("pre-commit install")
+    steps += ["dvc repro", "git add .", 'git commit -m "First policy"']
+    if service:
+        if not git(root, "remote").text.strip():
+            steps.append("git remote add origin URL  # where an empty repository waits")
+        steps.append("git push -u origin HEAD")
+    return steps
 
 
 def _first_config(
@@ -149,12 +204,17 @@ def _outputs(config: Config) -> dict[str, str]:
     return {"policy": normal(config.outputs.policy), "report": normal(config.outputs.report)}
 
 
-def _write_missing(path: Path, text: str, done: Scaffold) -> None:
+def _write_missing(path: Path, text: str, done: Scaffold, root: Path | None = None) -> None:
+    name = _from(root or path.parent, path)
     if path.exists():
-        done.kept.append(path.name)
+        done.kept.append(name)
     else:
         write_text(path, text)
-        done.written.append(path.name)
+        done.written.append(name)
+
+
+def _from(root: Path, path: Path) -> str:
+    return Path(os.path.relpath(path, root)).as_posix()
 
 
 def _ignore(path: Path, wanted: list[str], done: Scaffold) -> None:

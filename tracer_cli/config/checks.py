@@ -5,17 +5,22 @@ The graph must have no loop: nothing that a stage reads from outside may lie whe
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from tracer_cli.config.paths import absolute, dependency, inside, normal
-from tracer_cli.config.schema import Config, PrecomputedEmbedder
+from tracer_cli.config.schema import Config, PrecomputedEmbedder, SentenceTransformersEmbedder
 
 WORK_FOLDERS = ("artifacts", "metrics", "plots")
 _PROJECT_FILES = ("tracer.yaml", "dvc.yaml", "params.yaml", "dvc.lock")
 _TOOL_FOLDERS = (".git", ".dvc")
 _POLICY_FILES = ("manifest.json", "policy.onnx", "embedder", "frontier.json", "qualitative_report.json")
+
+# What people write for an environment variable: ${X}, which DVC would read as a variable of its own, $X and %X%.
+VARIABLE = re.compile(r"\$\{[^}]*\}?|\$[A-Za-z_]\w*|%[A-Z_]{2,}%")
+_HOME = re.compile(r"~\w*(?=/|$)")
 
 
 class Wrong(NamedTuple):
@@ -40,6 +45,8 @@ def check(config: Config, root: Path) -> Iterator[Wrong]:
         message = _input(config.embedder.path, config, base)
         if message:
             yield Wrong(("embedder", "path"), message)
+    if isinstance(config.embedder, SentenceTransformersEmbedder):
+        yield from _model(config.embedder)
 
 
 def output_places(config: Config) -> list[str]:
@@ -52,7 +59,7 @@ def _outputs(config: Config, base: str) -> Iterator[Wrong]:
     taken = (*WORK_FOLDERS, *_PROJECT_FILES, *_TOOL_FOLDERS)
     for key, value, path in (("policy", config.outputs.policy, policy), ("report", config.outputs.report, report)):
         at = ("outputs", key)
-        problem = _template(value)
+        problem = _not_literal(value) or _below_home(value)
         if problem:
             yield Wrong(at, problem)
         elif path.startswith("/") or not inside(absolute(base, path), absolute(base, ".")) or path == ".":
@@ -72,8 +79,20 @@ def _outputs(config: Config, base: str) -> Iterator[Wrong]:
         )
 
 
+def _model(embedder: SentenceTransformersEmbedder) -> Iterator[Wrong]:
+    message = _not_literal(embedder.model)
+    if message:
+        yield Wrong(("embedder", "model"), message)
+    if embedder.text_features is not None and not embedder.normalize:
+        yield Wrong(
+            ("embedder", "normalize"),
+            "found false, but text_features are measured against vectors of length 1; expected true, or no "
+            "text_features",
+        )
+
+
 def _input(value: str, config: Config, base: str) -> str | None:
-    problem = _template(value)
+    problem = _not_literal(value) or _below_home(value)
     if problem:
         return problem
     watched = dependency(value)
@@ -93,9 +112,22 @@ def _input(value: str, config: Config, base: str) -> str | None:
     return None
 
 
-def _template(value: str) -> str | None:
-    if "${" in value:
-        return f"{value!r} holds '${{', which DVC reads as a variable; rename the file or folder"
+def _not_literal(value: str) -> str | None:
+    variable = VARIABLE.search(value)
+    if variable:
+        return (
+            f"{value!r} holds {variable[0]!r}, but environment variables are not filled in: a refit must not depend on "
+            "whose machine runs it; write the value out"
+        )
     if any(ord(character) < 32 for character in value):
         return f"{value!r} holds a control character; rename the file or folder"
+    return None
+
+
+def _below_home(value: str) -> str | None:
+    if _HOME.match(value):
+        return (
+            f"{value!r} begins with a home folder, which is not the same on each machine that runs a refit; expected a "
+            "path relative to tracer.yaml"
+        )
     return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from tracer_cli.config.document import KeyPath
@@ -15,7 +15,7 @@ Node = dict[str, Any]
 
 def json_schema() -> Node:
     """For editors: a field that holds text also takes an unquoted `0123` or `true`, as the loader does."""
-    schema: Node = _unquoted(_model_schema())
+    schema: Node = _unquoted(model_schema())
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "tracer.yaml", **schema}
 
 
@@ -35,13 +35,13 @@ class Spot:
 
 def locate(loc: KeyPath) -> Spot:
     """Follow pydantic's location through the schema; the names of union branches in it are not keys of the file."""
-    node = _resolved(_model_schema())
+    node = resolved(model_schema())
     path: list[str | int] = []
     optional = False
     for index, part in enumerate(loc):
         node = _section_or_null(node)
         if "discriminator" in node:
-            node = _resolved({"$ref": node["discriminator"]["mapping"][str(part)]})
+            node = resolved({"$ref": node["discriminator"]["mapping"][str(part)]})
         elif part == "[key]":
             return Spot(tuple(path), {"type": "string", "minLength": 1, **node.get("propertyNames", {})}, is_key=True)
         elif "properties" in node:
@@ -49,25 +49,103 @@ def locate(loc: KeyPath) -> Spot:
             if part not in node["properties"]:
                 return Spot(tuple(path), node, is_key=True)
             optional = part not in node.get("required", ())
-            node = _resolved(node["properties"][part])
+            node = resolved(node["properties"][part])
         elif isinstance(part, int) and "items" in node:
             path.append(part)
             optional = False
-            node = _resolved(node["items"])
+            node = resolved(node["items"])
         elif isinstance(node.get("additionalProperties"), dict):
             path.append(part)
             if loc[index + 1 : index + 2] == ("[key]",):
                 continue
             optional = False
-            node = _resolved(node["additionalProperties"])
+            node = resolved(node["additionalProperties"])
         else:
             break
     return Spot(tuple(path), node, optional=optional)
 
 
+@dataclass(frozen=True)
+class Key:
+    """A key of tracer.yaml. meaning: what the model says about it; node: its schema, with the default if it has one.
+
+    kind: the `kind` that its section must have, as the path of that section and the word; None when any has the key.
+    """
+
+    meaning: str
+    node: Node
+    required: bool = False
+    kind: tuple[KeyPath, str] | None = None
+
+    @property
+    def expected(self) -> str:
+        return expectation(self.node)
+
+
+def look_up(path: KeyPath, values: Any) -> Key | None:
+    """The key at `path`, in the sections that `values` has, or else in those of any kind; None: no such key."""
+    found = Key("", model_schema())
+    for index, part in enumerate(path):
+        inner = _inner(found, path[:index], part, values)
+        if inner is None:
+            return None
+        found = replace(inner, kind=found.kind or inner.kind)
+        values = value_at(values, part)
+    return found
+
+
+def _inner(outer: Key, at: KeyPath, part: str | int, values: Any) -> Key | None:
+    node = _section_or_null(resolved(outer.node))
+    if "discriminator" in node:
+        kinds = list(node["discriminator"]["mapping"])
+        now = values.get("kind") if isinstance(values, dict) else None
+        for kind in sorted(kinds, key=lambda kind: kind != now):
+            section = kind_section(node, kind)
+            if part in section["properties"]:
+                key = _property(section, str(part))
+                if part == "kind":  # each section allows its own word alone
+                    words = {name: value for name, value in key.node.items() if name != "const"}
+                    return replace(key, node={**words, "enum": kinds})
+                return key if kind == now else replace(key, kind=(at, kind))
+    elif part in node.get("properties", ()):
+        return _property(node, str(part))
+    elif isinstance(part, int) and "items" in node:
+        return Key(described(node["items"]) or outer.meaning, node["items"], required=True)
+    elif isinstance(part, str) and isinstance(node.get("additionalProperties"), dict):
+        inner = node["additionalProperties"]
+        value = value_at(values, part)
+        section = kind_section(inner, value["kind"]) if isinstance(value, dict) and "discriminator" in inner else inner
+        return Key(described(section), inner, required=True)
+    return None
+
+
+def kind_section(node: Node, kind: str) -> Node:
+    """The section that a node with several kinds is for one of them."""
+    return resolved({"$ref": node["discriminator"]["mapping"][kind]})
+
+
+def _property(section: Node, name: str) -> Key:
+    node = section["properties"][name]
+    meaning = described(section) if name == "kind" and "description" not in node else described(node)
+    return Key(meaning, node, required=name in section.get("required", ()))
+
+
+def described(node: Node) -> str:
+    """What the model says about a key, else about the section that it holds."""
+    return " ".join(str(node.get("description") or resolved(node).get("description", "")).split())
+
+
+def value_at(values: Any, part: str | int) -> Any:
+    """One step into data; None when it does not lead anywhere."""
+    try:
+        return values[part]
+    except (KeyError, IndexError, TypeError):
+        return None
+
+
 def expectation(node: Node) -> str:
     """What a value must be, for people: 'a whole number from 2 to 20'."""
-    node = _resolved(node)
+    node = resolved(node)
     if "const" in node:
         return str(node["const"])
     if "enum" in node:
@@ -82,18 +160,18 @@ def expectation(node: Node) -> str:
     if kind == "object":
         return "a mapping from a name to its settings"
     if kind == "array":
-        return f"a list{_span(node, 'minItems', 'maxItems', ' of', ' items')} (each: {expectation(node['items'])})"
+        return f"a list{_span(node, 'minItems', 'maxItems')} (each: {expectation(node['items'])})"
     if kind == "string":
         most = node.get("maxLength")
         return f"text of 1 to {most} characters" if most else "text"
     if kind in ("integer", "number"):
         return ("a whole number" if kind == "integer" else "a number") + _bounds(node)
-    return {"boolean": "true or false", "null": "null"}.get(str(kind), "another value")
+    return {"boolean": "true or false", "null": "null"}[str(kind)]
 
 
 def choices(node: Node) -> list[str]:
     """The words that a value may be, or the keys that a mapping may have."""
-    node = _resolved(node)
+    node = resolved(node)
     if "anyOf" in node:
         return [word for branch in node["anyOf"] for word in choices(branch)]
     if "discriminator" in node:
@@ -104,27 +182,29 @@ def choices(node: Node) -> list[str]:
 
 
 @functools.cache
-def _model_schema() -> Node:
+def model_schema() -> Node:
+    """As pydantic makes it: one type for each field."""
     return Config.model_json_schema()
 
 
-def _resolved(node: Node) -> Node:
+def resolved(node: Node) -> Node:
+    """The section that a reference stands for."""
     while "$ref" in node:
-        node = _model_schema()["$defs"][node["$ref"].rsplit("/", 1)[1]]
+        node = model_schema()["$defs"][node["$ref"].rsplit("/", 1)[1]]
     return node
 
 
 def _section_or_null(node: Node) -> Node:
     """The section of a node that is one or null: pydantic's location does not name the branch."""
-    sections = [branch for branch in map(_resolved, node.get("anyOf", ())) if "properties" in branch]
+    sections = [branch for branch in map(resolved, node.get("anyOf", ())) if "properties" in branch]
     return sections[0] if len(sections) == 1 else node
 
 
-def _span(node: Node, low: str, high: str, before: str, after: str) -> str:
+def _span(node: Node, low: str, high: str) -> str:
     least, most = node.get(low), node.get(high)
     if least is not None and most is not None:
-        return f"{before} {least} to {most}{after}"
-    return f"{before} at least {least}{after}" if least is not None else ""
+        return f" of {least} to {most} items"
+    return f" of at least {least} item{'s' if least > 1 else ''}" if least is not None else ""
 
 
 def _bounds(node: Node) -> str:

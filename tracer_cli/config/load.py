@@ -11,10 +11,10 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from tracer_cli.config import checks
-from tracer_cli.config.document import Document, KeyPath, Problem, key_path, read
+from tracer_cli.config.document import Document, KeyPath, Problem, core_value, key_path, read
 from tracer_cli.config.json_schema import choices, expectation, locate
 from tracer_cli.config.scalars import Scalar
-from tracer_cli.config.schema import Config
+from tracer_cli.config.schema import SCHEMA_VERSION, Config
 
 FILE_NAME = "tracer.yaml"
 
@@ -46,6 +46,7 @@ def config_from(document: Document, root: Path) -> Config:
         )
     if not isinstance(document.data, dict):
         raise document.error(document.problems)
+    _refuse_future(document)
     try:
         config = Config.model_validate(document.data)
     except ValidationError as error:
@@ -61,6 +62,22 @@ def config_from(document: Document, root: Path) -> Config:
     if wrongs:
         raise document.error(wrongs)
     return config
+
+
+def _refuse_future(document: Document) -> None:
+    """A file of a later schema is refused for that alone: what else looks wrong may be right there."""
+    version = document.data.get("schema")
+    if isinstance(version, Scalar) and type(version.value) is int and version.value > SCHEMA_VERSION:
+        text = (
+            f"schema: this file is written for schema {version.text}, and this tracer reads schema {SCHEMA_VERSION}: "
+            "upgrade tracer (pip install --upgrade tracer-cli), and check with `tracer --version`"
+        )
+        raise document.error([Problem(document.place(("schema",)), text)])
+
+
+def problem_texts(data: Any, name: str, error: ValidationError) -> list[str]:
+    """What is wrong in data that did not come from a file with places, in the order of the keys."""
+    return [problem.text for problem in _problems(Document(name, "", data), error)]
 
 
 def _problems(document: Document, error: ValidationError) -> list[Problem]:
@@ -97,6 +114,10 @@ def _problem(document: Document, detail: ErrorDetails) -> tuple[KeyPath, Problem
         text = f"found {_found(value)}; expected {expectation(spot.node)}{_nearest(value, known)}"
         if value is None and spot.optional:
             text += "; to keep the default, leave the key out"
+        elif isinstance(value, str) and checks.VARIABLE.search(value):
+            text += "; environment variables are not filled in: write the value out"
+        elif "number" in text and isinstance(value, str) and isinstance(core_value(value), int | float):
+            text += "; take the quotes off"
     place = document.place(path, key=spot.is_key)
     return path, Problem(place, f"{key_path(path)}: {text}" if path else text)
 
@@ -116,6 +137,10 @@ def _found(value: Any) -> str:
         return f"a list of {len(value)}"
     if isinstance(value, Scalar):
         return _short(value.text)
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int | float):
+        return str(value)
     return f"the text {_short(repr(value))}"
 
 

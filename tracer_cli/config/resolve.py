@@ -11,11 +11,17 @@ from typing import Any
 from pydantic import ValidationError
 
 from tracer_cli.artifacts import STAGE_VERSIONS
-from tracer_cli.config.document import KeyPath, key_path, read
+from tracer_cli.config.document import KeyPath, read
+from tracer_cli.config.load import problem_texts
 from tracer_cli.config.schema import SCHEMA_VERSION, Config, slug
 from tracer_cli.errors import ConfigError
 
 FILE_NAME = "params.yaml"
+
+_RENEW = (
+    "it was edited, or written by another version of tracer: run `tracer compile`, which writes it anew from "
+    "tracer.yaml, and then again"
+)
 
 
 def params_of(config: Config) -> dict[str, Any]:
@@ -67,21 +73,38 @@ def config_of(params: dict[str, Any]) -> Config:
             "rules": params["rules"],
             "outputs": params["outputs"],
         }
+    except KeyError as error:
+        raise ConfigError(_other_version(f"{error.args[0]} is missing")) from error
+    except (TypeError, AttributeError) as error:
+        raise ConfigError(_other_version("a section of it is not a mapping")) from error
+    try:
         return Config.model_validate(raw)
-    except (KeyError, TypeError, AttributeError) as error:
-        raise ConfigError(
-            f"{FILE_NAME}: {error} is missing or misplaced; `tracer compile` writes the file anew"
-        ) from error
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        at = (*first["loc"], *first.get("ctx", {}).get("at", ()))
+        raise ConfigError(_other_version(problem_texts(raw, FILE_NAME, error)[0])) from error
+
+
+def require_version(params: dict[str, Any], stage: str) -> None:
+    """Raises ConfigError when the values were written for another version of the stage's code than this one.
+
+    DVC would note the wrong version down in dvc.lock, and take the result for that of the old code.
+    """
+    versions = params.get("stage_version")
+    written = versions.get(stage) if isinstance(versions, dict) else None
+    now = STAGE_VERSIONS[stage]
+    if written != now:
         raise ConfigError(
-            f"{FILE_NAME}: {key_path(at)}: {first['msg']}; `tracer compile` writes the file anew"
-        ) from error
+            f"{FILE_NAME}: stage_version.{stage} is {written}, and this tracer's code is version {now}; {_RENEW}"
+        )
+
+
+def _other_version(what: str) -> str:
+    return f"{FILE_NAME}: {what}; {_RENEW}"
 
 
 def read_params(path: Path) -> dict[str, Any]:
     """params.yaml as data. Raises ConfigError when it is missing or is not a YAML mapping."""
+    if not path.exists():
+        raise ConfigError(f"{path}: no such file; `tracer compile` writes it from tracer.yaml")
     document = read(path)
     if document.problems:
         raise ConfigError(f"{document.error(document.problems)}\n`tracer compile` writes {path.name} anew")

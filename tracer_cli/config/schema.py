@@ -374,9 +374,8 @@ class Config(Section):
     @field_validator("schema_version")
     @classmethod
     def _known_schema(cls, value: int) -> int:
-        if value != SCHEMA_VERSION:
-            hint = "upgrade tracer" if value > SCHEMA_VERSION else "the first version is 1"
-            raise _wrong(f"this tracer reads schema {SCHEMA_VERSION}, the file says {value}: {hint}")
+        if value != SCHEMA_VERSION:  # the loader refuses a later one before it looks at the other keys
+            raise _wrong(f"this tracer reads schema {SCHEMA_VERSION}, and there is no schema {value}")
         return value
 
     @field_validator("zoo")

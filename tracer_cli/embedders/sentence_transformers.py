@@ -56,7 +56,7 @@ def load(folder: Path, spec: dict[str, Any], root: Path) -> SentenceTransformers
 
 
 def _load_model(name: str, root: Path) -> Any:
-    source = _source(name, root)
+    source = source_of(name, root)
     try:
         from sentence_transformers import SentenceTransformer
 
@@ -83,7 +83,7 @@ def _load_model(name: str, root: Path) -> Any:
         ) from error
 
 
-def _source(name: str, root: Path) -> str:
+def source_of(name: str, root: Path) -> str:
     """The model's folder if there is one, else its name; a name that can only be a path must exist."""
     path = root / Path(name).expanduser()
     if path.is_dir():

@@ -11,12 +11,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tracer_cli.artifacts import CERTIFIED, MEASURED, TARGET
 from tracer_cli.core.certificate import clopper_pearson
 from tracer_cli.core.frontier import ACCEPT_ALL
 
 EXAMPLES = 12
 FEW_ROWS = 10
 DAYS_PER_YEAR = 365
+ROUNDING = 1e-6  # of the shares in a manifest
+FEWEST_HANDLED = 0.02  # of all rows: with fewer, one row more or less moves the agreement too far
 
 
 @dataclass(frozen=True)
@@ -162,3 +165,27 @@ def certified_shares(targets: Sequence[dict[str, Any]], scope: str, confidence: 
         bounds = list(clopper_pearson(successes, trials, confidence)) if target["certified"] else None
         entries.append({**target, "share": share, "share_interval": bounds})
     return entries
+
+
+def frontier_table(
+    curve: Sequence[dict[str, float]], targets: Sequence[dict[str, Any]], goal: float, scope: str
+) -> list[dict[str, float | None]]:
+    """The frontier of one revision as rows for `dvc plots`, in which each column but the coverage is a line.
+
+    curve: of the holdout; what the scope certifies is measured there. certified: the highest of the targets that
+    are certified with at least this coverage, None where none is. Never empty, because DVC cannot draw that.
+    """
+    height = "agreement" if scope == "handled" else "parity"
+    known = [(t["target"], t["coverage"]) for t in targets if t["certified"]]
+    points: list[tuple[float, float | None]] = [
+        (p["coverage"], p[height]) for p in curve if p["coverage"] >= FEWEST_HANDLED
+    ]
+    return [
+        {
+            "coverage": round(coverage, 4),
+            MEASURED: None if measured is None else round(measured, 4),
+            CERTIFIED: max((t for t, certified in known if certified >= coverage - ROUNDING), default=None),
+            TARGET: goal,
+        }
+        for coverage, measured in points or [(0.0, None)]
+    ]

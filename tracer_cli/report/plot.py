@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+from tracer_cli.report.analysis import FEWEST_HANDLED
 from tracer_cli.report.words import CERTIFIES, percent
 
 WIDTH, HEIGHT = 720, 380
@@ -21,7 +22,7 @@ def frontier_plot(
     targets: with their shares, as of `analysis.certified_shares`.
     """
     height = "agreement" if scope == "handled" else "parity"
-    values = [point[height] for points in curves.values() for point in points if point["coverage"] >= 0.02]
+    values = [point[height] for points in curves.values() for point in points if point["coverage"] >= FEWEST_HANDLED]
     low: float = min([0.8, *values, *(t["target"] for t in targets)])
     step = 0.05 if low >= 0.6 else 0.1
     steps = math.ceil((1 - low) / step - 1e-9)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tracer_cli.artifacts import STAGES, Layout, exclusive
 from tracer_cli.config.paths import normal
-from tracer_cli.config.resolve import FILE_NAME, config_of, read_params
+from tracer_cli.config.resolve import FILE_NAME, config_of, read_params, require_version
 from tracer_cli.config.schema import Config
 from tracer_cli.errors import ConfigError
 from tracer_cli.progress import Progress, silent
@@ -35,7 +35,9 @@ def run_stage(root: Path, stage: str, model: str | None = None, progress: Progre
         with exclusive(root / FILE_NAME):
             module.run(root)
         return
-    config = config_of(read_params(root / FILE_NAME))
+    params = read_params(root / FILE_NAME)
+    config = config_of(params)
+    require_version(params, stage)
     layout = layout_of(config, root)
     if model is not None and model not in config.slugs():
         raise ConfigError(f"--model: the zoo has no model {model!r}; expected one of {', '.join(config.slugs())}")

@@ -27,7 +27,7 @@ from tracer_cli.core.calibration import Calibration, Settings, calibrate
 from tracer_cli.core.cascade import SECOND
 from tracer_cli.core.certificate import level_of
 from tracer_cli.core.selection import Blend, LabelCheck
-from tracer_cli.errors import DataError
+from tracer_cli.errors import ConfigError, DataError
 from tracer_cli.stages import fit_rows
 from tracer_cli.stages.fit_rows import FitRows
 from tracer_cli.traces.table import read_fit_meta
@@ -36,6 +36,7 @@ from tracer_cli.traces.table import read_fit_meta
 def run(layout: Layout, config: Config, rows: FitRows | None = None) -> None:
     """Write artifacts/candidate: candidate.json, policy.onnx, oof.parquet. rows: what `fit_rows.read` gives."""
     rows = rows or fit_rows.read(layout, config)
+    _require_target_above_one_answer(rows, config.targets.agreement)
     holdout_rows = int(read_fit_meta(layout.fit)["holdout_rows"])
     members = {slug: _member(layout, slug, rows) for slug in config.slugs()}
     probabilities = {slug: np.asarray(read_array(layout.model(slug) / "oof.npy")) for slug in members}
@@ -50,6 +51,19 @@ def run(layout: Layout, config: Config, rows: FitRows | None = None) -> None:
         write_bytes(folder / "policy.onnx", graph)
         write_table(folder / "oof.parquet", _out_of_fold_table(rows, result))
         write_json(folder / "candidate.json", _described(result, rows, holdout_rows, members, config))
+
+
+def _require_target_above_one_answer(rows: FitRows, target: float) -> None:
+    """A target that the same answer to every text reaches would certify a policy that has learnt nothing."""
+    counts = np.bincount(rows.data.labels)
+    most = int(counts.argmax())
+    share = float(counts[most] / counts.sum())
+    if share >= target:
+        raise ConfigError(
+            f"targets.agreement is {target:g}, but {100 * share:.1f} % of the texts to fit on have the label "
+            f"{rows.label_space[most]!r}: to answer every text with it would reach the target. Set targets.agreement "
+            f"in tracer.yaml (tracer fit: --target) above {share:.4f}, or bring traces with more of the other labels"
+        )
 
 
 def _settings(config: Config, fit_rows: int, holdout_rows: int) -> Settings:

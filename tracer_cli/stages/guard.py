@@ -328,8 +328,9 @@ def _manifest(
 
 
 def _inputs(layout: Layout, config: Config) -> dict[str, str]:
-    """Digests of what the policy was made from. Where a file lies is no part of it; its contents are."""
-    params = {key: value for key, value in params_of(config).items() if key not in ("report", "outputs")}
+    """Digests of what the policy was made from. Where a file lies is no part of it; its contents are. Nor are values
+    that this stage does not run again for."""
+    params = {key: value for key, value in params_of(config).items() if key not in ("report", "rules", "outputs")}
     for source in params["ingest"]["traces"]:
         del source["path"]
     if config.embedder.kind == "precomputed":

@@ -1,7 +1,8 @@
-"""report: the audit page, the qualitative report, and the frontier and the labels as DVC plots."""
+"""report: the audit page, the qualitative report, the frontier for `dvc plots` and the table of labels."""
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from typing import Any
 
@@ -44,8 +45,8 @@ def run(layout: Layout, config: Config) -> None:
         "examples": analysis.examples(rows),
     }
     write_json(layout.qualitative_report, qualitative)
-    points = [_rounded({"evidence": name, **point}) for name, curve in curves.items() for point in curve]
-    write_csv(layout.frontier_plot, ("evidence", "coverage", "agreement"), points)
+    points = analysis.frontier_table(curves["holdout"], manifest["targets"], manifest["target"], manifest["scope"])
+    write_text(layout.frontier_plot, _lines(points))
     write_csv(layout.labels_table, LABEL_COLUMNS, [_rounded(entry) for entry in labels])
     targets = analysis.certified_shares(manifest["targets"], manifest["scope"], manifest["confidence"])
     coverage = deployed["coverage"] if manifest["verdict"]["deploy"] else 0.0
@@ -89,6 +90,11 @@ def _considered(frontier: dict[str, Any]) -> list[dict[str, Any]]:
     """The blends that were tried for the deployed target, the chosen one marked, best first."""
     entries = [{**entry, "chosen": i == 0} for i, entry in enumerate(frontier["considered"])]
     return sorted(entries, key=lambda e: (-e["expected_coverage"], -e["out_of_fold_agreement"], not e["chosen"]))
+
+
+def _lines(points: list[dict[str, float | None]]) -> str:
+    """JSON with a point on each line: a diff of two revisions stays readable."""
+    return "[\n" + ",\n".join(json.dumps(point, allow_nan=False) for point in points) + "\n]\n"
 
 
 def _rounded(row: dict[str, Any]) -> dict[str, Any]:

@@ -37,11 +37,13 @@ def find_files(root: Path, pattern: str) -> list[TraceFile]:
     if path.exists():
         return [trace_file(path, root)]
     if not glob.has_magic(pattern):
-        raise DataError(f"traces: no such file: {pattern} (looked for {path})")
+        raise DataError(f"traces: no such file: {pattern} (looked for {path}); put it there, or correct the path")
     matches = (root / match for match in glob.glob(pattern, root_dir=root, recursive=True))  # noqa: PTH207 (takes absolute patterns too)
     files = sorted((match for match in matches if match.is_file()), key=lambda match: match.as_posix())
     if not files:
-        raise DataError(f"traces: no file matches {pattern} (looked in {root.resolve()})")
+        raise DataError(
+            f"traces: no file matches {pattern} (looked in {root.resolve()}); put the traces there, or correct the path"
+        )
     return [trace_file(match, root) for match in files]
 
 
