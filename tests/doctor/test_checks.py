@@ -692,6 +692,7 @@ def test_the_ranges_are_those_of_the_package() -> None:
 # --- the embedder ----------------------------------------------------------------------------------
 
 
+@pytest.mark.model  # huggingface_hub comes with the extra
 def test_a_model_of_the_hub(project: DvcProject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from huggingface_hub import constants
 

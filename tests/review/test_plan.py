@@ -15,6 +15,7 @@ import stand_ins
 from support import DvcProject, example_traces, write_jsonl
 from tracer_cli import artifacts
 from tracer_cli.errors import ConfigError, ProgramError
+from tracer_cli.programs import dvc
 from tracer_cli.review.last_run import LISTINGS, listing_with, noted, seconds_of
 from tracer_cli.review.lock import read_lock
 from tracer_cli.review.plan import FROZEN, MAY_RUN, NOT_REACHED, RESTORED, RUNS, STOPS, UNCHANGED, Plan, plan
@@ -95,6 +96,17 @@ def test_a_value_is_told_with_its_place_and_both_values(project: DvcProject) -> 
     (reason, *_) = next(step.reasons for step in found.steps if step.stage == "guard")
     place = {"key": "targets.agreement", "file": "tracer.yaml", "line": 10}
     assert reason.details == {**place, "old": 0.85, "new": 0.8}
+
+
+def test_dvc_is_asked_once(project: DvcProject, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its start is most of the time that a plan takes."""
+    asked = []
+    ask = dvc.dvc
+    monkeypatch.setattr(dvc, "dvc", lambda root, *arguments: asked.append(arguments) or ask(root, *arguments))
+    edit("agreement: 0.85", "agreement: 0.8")
+    Path("data/traces/a.jsonl").touch()
+    plan(Path())
+    assert asked == [("status", "--json")]
 
 
 def test_an_edit_that_no_stage_reads_runs_resolve_alone(project: DvcProject) -> None:
@@ -199,7 +211,7 @@ def test_traces_that_dvc_tracks_are_checked_out_by_hand(project: DvcProject, tra
     shutil.rmtree(tracked) if Path(tracked).is_dir() else Path(tracked).unlink()
     found = plan(Path())
     assert outcomes(found)["ingest"] == STOPS
-    assert why(found, "ingest") == ["data/traces is missing: run `dvc checkout` or `dvc pull`"]
+    assert why(found, "ingest") == [f"{tracked} is missing: run `dvc checkout` or `dvc pull`"]
     project.dvc("repro", fails=True)
 
 
@@ -253,7 +265,9 @@ def test_what_dvcignore_names_leaves_the_run_cache_open(project: DvcProject) -> 
     Path("data/traces/a.jsonl").write_text(first)
     assert outcomes(plan(Path()))["ingest"] == RESTORED
     Path(".dvcignore").write_text("*.bak\n")
+    Path("data/traces/a.bak").write_text("x")
     assert outcomes(plan(Path()))["ingest"] == MAY_RUN
+    assert "Stage 'ingest' is cached" in project.dvc("repro")
 
 
 def test_a_stage_that_was_added_by_hand_is_as_dvc_sees_it(project: DvcProject) -> None:

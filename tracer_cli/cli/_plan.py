@@ -71,14 +71,16 @@ def _reasons(step: Step) -> list[str]:
     lines = ["\n".join(printable(line) for line in reason.text.splitlines()) for reason in step.reasons]
     if len(lines) > REASONS:
         lines[REASONS - 1 :] = [f"and {len(lines) - REASONS + 1} more"]
+    above = printable(" or ".join(step.after))
     if step.outcome == RESTORED:
         lines.append("DVC's run cache has the result")
-    if step.outcome == FROZEN:
+    elif step.outcome == FROZEN:
+        lines += [f"what {above} may write"] if above else []
         lines = [f"passes over: {line}" for line in lines] or ["nothing changed"]
-    if step.after and step.outcome == MAY_RUN:
-        names = " or ".join(step.after)
-        condition = f"if the outputs of {names} change"
-        lines.append(printable(f"{condition}; else DVC has the result" if lines else condition))
+    elif step.outcome == MAY_RUN and lines:
+        lines.append("unless DVC has the result" + (f": the outputs of {above} decide" if above else ""))
+    elif step.outcome == MAY_RUN:
+        lines.append(f"if the outputs of {above} change")
     return lines
 
 
@@ -86,7 +88,8 @@ def _total(plan: Plan) -> str:
     counts = [(len(plan.those(outcome)), outcome) for outcome in (*_STYLES, UNCHANGED)]
     counted = ", ".join(f"{count} {_plural(outcome, count)}" for count, outcome in counts if count)
     start = "" if plan.those(RUNS, MAY_RUN, RESTORED, STOPS) else "Nothing to run. "
-    return f"{start}{len(plan.steps)} stages: {counted}{_estimate(plan)}"
+    stages = f"{len(plan.steps)} stage{'s' if len(plan.steps) > 1 else ''}"
+    return f"{start}{stages}: {counted}{_estimate(plan)}"
 
 
 def _plural(outcome: str, count: int) -> str:

@@ -12,7 +12,8 @@ from tracer_cli.programs.run import Done, call
 
 
 def dvc(root: Path, *arguments: str) -> Done:
-    return call([sys.executable, "-m", "dvc", *arguments], root, DVC_NO_ANALYTICS="1")
+    # Safe path: a dvc.py in the project must not stand in for DVC.
+    return call([sys.executable, "-m", "dvc", *arguments], root, DVC_NO_ANALYTICS="1", PYTHONSAFEPATH="1")
 
 
 def version(root: Path) -> str:

@@ -349,8 +349,9 @@ class _Planner:
                 reasons.append(file_reason(path, "new"))
             if makers:
                 continue
-            if not self.worktree.exists(path) or any(overlap(path, other) for other in self.lost):
-                missing.append(path)
+            lost = [other for other in sorted(self.lost) if overlap(path, other)]
+            if lost or not self.worktree.exists(path):
+                missing += lost or [path]
             elif locked is not None and self.worktree.equals(path, locked) is not True:
                 reasons += self._input(path, locked)
         return reasons, list(dict.fromkeys(opened)), missing
@@ -389,7 +390,7 @@ class _Planner:
         return path not in stage.uncached and not self.cache.holds(locked)
 
     def _gone(self, path: str) -> Reason:
-        tracked = any(overlap(path, other) for other in self.lost) or (self.root / f"{path}.dvc").is_file()
+        tracked = path in self.lost or (self.root / f"{path}.dvc").is_file()
         advice = "run `dvc checkout` or `dvc pull`" if tracked else "bring it back, or correct its path"
         return Reason("file", f"{path} is missing: {advice}", {"path": path, "change": "deleted"})
 

@@ -79,28 +79,22 @@ class Worktree:
         self._same[self.at(path)] = content
 
     def equals(self, path: str, content: Content) -> bool | None:
-        """Whether this content lies there now; None when it cannot be told."""
+        """Whether this content lies there now; None when that cannot be told."""
         place = self.at(path)
         if place in self._same:
             return self._same[place] == content
         if (place, content.md5) in self._other or not Path(place).exists():
             return False
+        if self._ignores(Path(place)):
+            return None
         if _measured(Path(place)) != (content.size, content.files) and content.size is not None:
             return False
-        found = self.content(path)
-        return None if found is None else found == content
-
-    def content(self, path: str) -> Content | None:
-        """What lies there now; None when that cannot be told: DVC leaves out what a .dvcignore names."""
-        place = self.at(path)
-        if place not in self._same:
-            if Path(place).is_dir() and self._ignores(Path(place)):
-                return None
-            self._same[place] = content_of(Path(place), self.listings.get(path))
-        return self._same[place]
+        self._same[place] = content_of(Path(place), self.listings.get(path))
+        return self._same[place] == content
 
     def _ignores(self, folder: Path) -> bool:
-        return any(
+        """Whether DVC may leave out files of the folder: which ones is not worked out here."""
+        return folder.is_dir() and any(
             line.strip() and not line.lstrip().startswith("#")
             for parent in (folder, *folder.parents)
             if (parent / IGNORE).is_file()
