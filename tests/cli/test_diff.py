@@ -16,7 +16,7 @@ from programs.test_git import commit, run
 from review.refits import LABELS, Refit
 from support import DvcProject, example_traces, write_jsonl
 from tracer_cli.cli._diff import compare, print_page
-from tracer_cli.review.page import page
+from tracer_cli.review.diff.page import page
 from tracer_cli.review.sentences import visible
 
 GOLDEN = Path(__file__).parent / "golden"

@@ -15,7 +15,7 @@ from review.judgements import every_result
 from support import DvcProject, example_traces, files_of, write_jsonl
 from tracer_cli.api import FitResult
 from tracer_cli.cli import _guard
-from tracer_cli.review.outcome import RULES
+from tracer_cli.review.guard.outcome import RULES
 
 GOLDEN = Path(__file__).parent / "golden" / "guard.txt"
 

@@ -10,7 +10,7 @@ import pytest
 
 import tracer_cli.cli
 from tracer_cli.cli._plan import show
-from tracer_cli.review.plan import (
+from tracer_cli.review.plan.plan import (
     FROZEN,
     MAY_RUN,
     NOT_REACHED,
@@ -22,7 +22,7 @@ from tracer_cli.review.plan import (
     Plan,
     Step,
 )
-from tracer_cli.review.reasons import Reason, file_reason, output_reason
+from tracer_cli.review.plan.reasons import Reason, file_reason, output_reason
 
 GOLDEN = Path(__file__).parent / "golden" / "plan.txt"
 run = tracer_cli.cli.run

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tracer_cli.review.outcome import RULES, Judgement, Outcome, judged, not_asked
+from tracer_cli.review.guard.outcome import RULES, Judgement, Outcome, judged, not_asked
 from tracer_cli.review.sentences import Code, Name
 
 EVIL = "a|b\n<script>alert(1)</script> @everyone #1 [x](http://evil.example) `\x1b[31m\x00\ufffe"

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from review.refits import LABELS, TARGETS, Refit, facts_of
-from tracer_cli.review import facts, verdict
-from tracer_cli.review.changes import Changes, between
-from tracer_cli.review.page import data, page
+from tracer_cli.review import facts
+from tracer_cli.review.diff import verdict
+from tracer_cli.review.diff.changes import Changes, between
+from tracer_cli.review.diff.page import data, page
 from tracer_cli.review.parameters import ABSENT
 from tracer_cli.review.sentences import plain
 

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from review.judgements import EVIL, every_result, of_label
-from tracer_cli.review.junit import junit_xml
-from tracer_cli.review.outcome import RULES, Judgement
+from tracer_cli.review.guard.junit import junit_xml
+from tracer_cli.review.guard.outcome import RULES, Judgement
 
 GOLDEN = Path(__file__).parent / "golden" / "guard.xml"
 

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from review.refits import LABELS, facts_of
-from tracer_cli.review.changes import between
+from tracer_cli.review.diff.changes import between
+from tracer_cli.review.diff.page import page
 from tracer_cli.review.markdown import code, markdown
-from tracer_cli.review.page import page
 from tracer_cli.review.sentences import Code, Name, listed, plain, visible
 
 HOSTILE = [

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from tracer_cli.review.noise import LEVEL, Comparison, Counts, compare, corrected
+from tracer_cli.review.diff.noise import LEVEL, Comparison, Counts, compare, corrected
 
 
 def of(before: tuple[int, int], after: tuple[int, int]) -> Comparison:
@@ -44,7 +44,7 @@ def test_holms_correction() -> None:
     # 4 against 0 of 4 cannot be below LEVEL / 3, and with two tests it is not below LEVEL / 2 either: it is left out.
     assert corrected(entries) == [None, pytest.approx(p5), pytest.approx(2 * p6)]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("tracer_cli.review.noise.LEVEL", 0.3)
+        patch.setattr("tracer_cli.review.diff.noise.LEVEL", 0.3)
         assert corrected(entries) == pytest.approx([p4, 2 * p5, 3 * p6])
 
 

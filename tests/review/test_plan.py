@@ -16,9 +16,9 @@ from support import DvcProject, example_traces, write_jsonl
 from tracer_cli import artifacts
 from tracer_cli.errors import ConfigError, ProgramError
 from tracer_cli.programs import dvc
-from tracer_cli.review.last_run import LISTINGS, listing_with, noted, seconds_of
-from tracer_cli.review.lock import read_lock
-from tracer_cli.review.plan import FROZEN, MAY_RUN, NOT_REACHED, RESTORED, RUNS, STOPS, UNCHANGED, Plan, plan
+from tracer_cli.review.plan.last_run import LISTINGS, listing_with, noted, seconds_of
+from tracer_cli.review.plan.lock import read_lock
+from tracer_cli.review.plan.plan import FROZEN, MAY_RUN, NOT_REACHED, RESTORED, RUNS, STOPS, UNCHANGED, Plan, plan
 from tracer_cli.stages import run_stage
 
 pytestmark = pytest.mark.dvc

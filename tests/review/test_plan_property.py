@@ -19,7 +19,7 @@ import pytest
 
 import stand_ins
 from support import DvcProject, example_traces, write_jsonl
-from tracer_cli.review.plan import FROZEN, MAY_RUN, NOT_REACHED, RESTORED, RUNS, STOPS, UNCHANGED, Plan, plan
+from tracer_cli.review.plan.plan import FROZEN, MAY_RUN, NOT_REACHED, RESTORED, RUNS, STOPS, UNCHANGED, Plan, plan
 
 pytestmark = [pytest.mark.dvc, pytest.mark.slow]
 

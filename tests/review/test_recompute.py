@@ -20,8 +20,8 @@ from tracer_cli.artifacts import Layout, read_json, read_table, sha256_file, wri
 from tracer_cli.config.schema import Config
 from tracer_cli.errors import StorageError
 from tracer_cli.programs import dvc
-from tracer_cli.review import recompute as module
-from tracer_cli.review.recompute import Recomputed, recompute
+from tracer_cli.review.guard import recompute as module
+from tracer_cli.review.guard.recompute import Recomputed, recompute
 from tracer_cli.review.sentences import plain
 
 Edit = Callable[[Layout], None]

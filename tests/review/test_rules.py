@@ -20,11 +20,11 @@ from tracer_cli.config.resolve import params_of
 from tracer_cli.config.schema import Config, Rules, Targets
 from tracer_cli.core.certificate import level_of, log_p_value
 from tracer_cli.errors import DataError, PolicyIntegrityError
-from tracer_cli.review import rules
 from tracer_cli.review.facts import Facts
-from tracer_cli.review.outcome import RULES, Outcome
-from tracer_cli.review.recompute import Recomputed
-from tracer_cli.review.rules import Baseline, Policy
+from tracer_cli.review.guard import rules
+from tracer_cli.review.guard.outcome import RULES, Outcome
+from tracer_cli.review.guard.recompute import Recomputed
+from tracer_cli.review.guard.rules import Baseline, Policy
 from tracer_cli.review.sentences import Code, plain
 
 BASE = Code("main (abc1234)")

@@ -11,8 +11,8 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 from review.judgements import EVIL, every_result, example, of_label
-from tracer_cli.review.outcome import RULES, judged, not_asked
-from tracer_cli.review.summary_markdown import MOST_DETAILS, summary_markdown
+from tracer_cli.review.guard.outcome import RULES, judged, not_asked
+from tracer_cli.review.guard.summary_markdown import MOST_DETAILS, summary_markdown
 
 GOLDEN = Path(__file__).parent / "golden" / "guard.md"
 OURS = {"<code>", "</code>", "<details>", "</details>", "<summary>", "</summary>"}

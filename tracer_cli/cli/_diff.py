@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import click
 
 from tracer_cli.review import facts
-from tracer_cli.review.changes import Changes, between
+from tracer_cli.review.diff.changes import Changes, between
+from tracer_cli.review.diff.page import Page, Section, cell_parts, data, page
 from tracer_cli.review.markdown import markdown
-from tracer_cli.review.page import Page, Section, cell_parts, data, page
 from tracer_cli.review.sentences import plain, visible
 
 WHOLE = 30

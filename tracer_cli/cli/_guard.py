@@ -12,7 +12,7 @@ import click
 from tracer_cli.errors import GuardFailedError
 
 if TYPE_CHECKING:
-    from tracer_cli.review.outcome import Judgement
+    from tracer_cli.review.guard.outcome import Judgement
 
 STYLES = {"pass": "green", "fail": "bold red", "accepted": "yellow", "not asked": "dim"}
 DETAILS = 12
@@ -41,7 +41,7 @@ def guard(policy: Path | None, folder: Path, check: bool, as_json: bool, asked: 
     is_project = (folder / "tracer.yaml").is_file() and (policy is None or bool(asked.of_project))
     _require_sense(check, is_project, policy, folder, asked)
     if check and is_project:
-        from tracer_cli.review.rules import judge
+        from tracer_cli.review.guard.rules import judge
 
         judgement = judge(folder, asked.baseline, asked.recompute, asked.committed).accepting(asked.accept)
         _show(judgement, as_json)
@@ -52,7 +52,7 @@ def guard(policy: Path | None, folder: Path, check: bool, as_json: bool, asked: 
     place = policy or (_policy_of(folder) if is_project else folder / ".tracer")
     show(place, as_json, check=False)
     if check:
-        from tracer_cli.review.rules import judge_policy
+        from tracer_cli.review.guard.rules import judge_policy
 
         _conclude(judge_policy(place).accepting(asked.accept), asked)
 
@@ -83,11 +83,11 @@ def _policy_of(folder: Path) -> Path:
 def _conclude(judgement: Judgement, asked: Asked) -> None:
     """Write the files that were asked for, then raise what failed."""
     if asked.junit:
-        from tracer_cli.review.junit import junit_xml
+        from tracer_cli.review.guard.junit import junit_xml
 
         _write(asked.junit, junit_xml(judgement))
     if asked.markdown:
-        from tracer_cli.review.summary_markdown import summary_markdown
+        from tracer_cli.review.guard.summary_markdown import summary_markdown
 
         _write(asked.markdown, summary_markdown(judgement))
     if not judgement.passed:

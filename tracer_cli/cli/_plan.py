@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tracer_cli.cli._summary import console, printable
-from tracer_cli.review.plan import (
+from tracer_cli.review.plan.plan import (
     FROZEN,
     MAY_RUN,
     NOT_REACHED,

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from tracer_cli.cli._options import as_json, project_folder
-from tracer_cli.review.outcome import RULES
+from tracer_cli.review.guard.outcome import RULES
 
 file = click.Path(path_type=Path, dir_okay=False)
 

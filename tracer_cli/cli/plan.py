@@ -24,6 +24,6 @@ def command(folder: Path, as_json: bool) -> None:
       tracer plan --json           # every reason, with its place in tracer.yaml
     """
     from tracer_cli.cli._plan import show
-    from tracer_cli.review.plan import plan
+    from tracer_cli.review.plan.plan import plan
 
     show(plan(folder), as_json)

@@ -32,7 +32,7 @@ def command(stage: str, model: str | None, folder: Path) -> None:
       tracer run train --model logreg
     """
     from tracer_cli.progress import automatic
-    from tracer_cli.review.last_run import noted
+    from tracer_cli.review.plan.last_run import noted
     from tracer_cli.stages import run_stage
 
     with noted(folder, stage, model):

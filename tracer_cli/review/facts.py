@@ -1,7 +1,7 @@
 """What git holds of a refit: parameters, counts of traces, the certificate at each target, agreement per label.
 
 All of it lies in small files that are committed (params.yaml, metrics/, plots/), so any two revisions can be compared
-without fetching an artifact. These files can be edited by hand: `review.recompute` says whether they are true.
+without fetching an artifact. These files can be edited by hand: `review.guard.recompute` says whether they are true.
 """
 
 from __future__ import annotations

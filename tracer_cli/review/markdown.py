@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from tracer_cli.review.page import Page, Section, cell_parts
+from tracer_cli.review.diff.page import Page, Section, cell_parts
 from tracer_cli.review.sentences import Name, Words, visible
 
 _TAME = re.compile(r"""[\w%+.,:;/()=~^"'!?#*{}\[\]-]+(?: [\w%+.,:;/()=~^"'!?#*{}\[\]-]+)*""")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from tracer_cli.review.guard.outcome import Judgement, Outcome
 from tracer_cli.review.markdown import code, escape, table, text
-from tracer_cli.review.outcome import Judgement, Outcome
 from tracer_cli.review.sentences import Code, Words
 
 _SIGNS = {"pass": "✅", "fail": "❌", "accepted": "⚠️", "not asked": "➖"}

@@ -16,8 +16,8 @@ from typing import Any
 
 from tracer_cli.artifacts import storage_errors
 from tracer_cli.config.paths import absolute
-from tracer_cli.review.lock import Content, Entry
-from tracer_cli.review.pipeline import Stage
+from tracer_cli.review.plan.lock import Content, Entry
+from tracer_cli.review.plan.pipeline import Stage
 
 IGNORE = ".dvcignore"
 

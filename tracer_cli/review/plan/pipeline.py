@@ -8,7 +8,7 @@ from typing import Any
 
 from tracer_cli.artifacts import STAGES
 from tracer_cli.config.paths import inside
-from tracer_cli.review.lock import Entry
+from tracer_cli.review.plan.lock import Entry
 
 
 @dataclass(frozen=True)

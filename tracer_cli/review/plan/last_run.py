@@ -15,8 +15,8 @@ from tracer_cli.artifacts import read_json, write_json
 from tracer_cli.config.paths import dependency
 from tracer_cli.config.resolve import FILE_NAME, config_of, read_params
 from tracer_cli.errors import TracerError
-from tracer_cli.review.lock import dvc_folder
-from tracer_cli.review.worktree import File, Listing, folder_content, listing_of
+from tracer_cli.review.plan.lock import dvc_folder
+from tracer_cli.review.plan.worktree import File, Listing, folder_content, listing_of
 
 LISTINGS = 20  # that many are kept for each project
 

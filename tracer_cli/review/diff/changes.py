@@ -1,4 +1,4 @@
-"""What a refit changed: the facts of two revisions compared. Data only; `review.verdict` says what it means."""
+"""What a refit changed: the facts of two revisions compared. Data only; `review.diff.verdict` says what it means."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from tracer_cli.config.document import KeyPath, key_path
 from tracer_cli.config.load import FILE_NAME as TRACER_YAML
 from tracer_cli.core.certificate import clopper_pearson
 from tracer_cli.report.analysis import FEW_ROWS, cost_projection
+from tracer_cli.review.diff.noise import LEVEL, Comparison, Counts, compare, corrected
 from tracer_cli.review.facts import HOLDOUT_LABELS, HOLDOUT_TEXTS, Facts, LabelFacts, TargetFacts
-from tracer_cli.review.noise import LEVEL, Comparison, Counts, compare, corrected
 from tracer_cli.review.parameters import ABSENT, Differing, differing, key_of, value_at
 from tracer_cli.review.weaker import Weaker, weaker
 
@@ -83,7 +83,7 @@ class TargetChange:
 class LabelChange:
     """One label that both sides have. agreement: of the answers with it; coverage: of its own holdout texts.
 
-    The p-values behind the judgements are corrected for all labels; see `review.noise`.
+    The p-values behind the judgements are corrected for all labels; see `review.diff.noise`.
     """
 
     label: str

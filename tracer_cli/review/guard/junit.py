@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import xml.etree.ElementTree as ET
 
-from tracer_cli.review.outcome import Judgement, Outcome
+from tracer_cli.review.guard.outcome import Judgement, Outcome
 from tracer_cli.review.sentences import plain
 
 SUITE = "tracer guard"

@@ -27,7 +27,7 @@ from tracer_cli.config.schema import Config
 from tracer_cli.core.splits import auto_holdout_share
 from tracer_cli.errors import StorageError
 from tracer_cli.programs import dvc
-from tracer_cli.review.outcome import tame
+from tracer_cli.review.guard.outcome import tame
 from tracer_cli.review.sentences import Code, Words, number
 from tracer_cli.stages import guard, report
 from tracer_cli.traces.table import read_fit_meta

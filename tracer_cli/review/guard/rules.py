@@ -29,9 +29,9 @@ from tracer_cli.report import words
 from tracer_cli.report.words import percent
 from tracer_cli.review import facts
 from tracer_cli.review.facts import Facts, LabelFacts
-from tracer_cli.review.outcome import Judgement, Outcome, judged, not_asked, tame
+from tracer_cli.review.guard.outcome import Judgement, Outcome, judged, not_asked, tame
+from tracer_cli.review.guard.recompute import Recomputed, recompute
 from tracer_cli.review.parameters import ABSENT, value_at, value_text
-from tracer_cli.review.recompute import Recomputed, recompute
 from tracer_cli.review.sentences import Code, Name, Words, joined, listed, number
 from tracer_cli.review.weaker import Weaker, weaker
 from tracer_cli.runtime.policy_folder import read_manifest

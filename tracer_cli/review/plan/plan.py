@@ -34,11 +34,11 @@ from tracer_cli.config.resolve import params_of
 from tracer_cli.config.schema import Config
 from tracer_cli.errors import ProgramError
 from tracer_cli.programs import dvc
-from tracer_cli.review.last_run import listing_with, seconds_of
-from tracer_cli.review.lock import Cache, Content, Entry, dvc_folder, read_lock
-from tracer_cli.review.pipeline import Stage, overlap, stages_of, upstream_of
-from tracer_cli.review.reasons import MISSING, Reason, Values, file_reason, once, output_reason
-from tracer_cli.review.worktree import Worktree, changed_files, told_of
+from tracer_cli.review.plan.last_run import listing_with, seconds_of
+from tracer_cli.review.plan.lock import Cache, Content, Entry, dvc_folder, read_lock
+from tracer_cli.review.plan.pipeline import Stage, overlap, stages_of, upstream_of
+from tracer_cli.review.plan.reasons import MISSING, Reason, Values, file_reason, once, output_reason
+from tracer_cli.review.plan.worktree import Worktree, changed_files, told_of
 
 RUNS = "runs"
 MAY_RUN = "may run"

@@ -1,0 +1,1 @@
+"""`tracer diff`: what a refit changed against another revision."""

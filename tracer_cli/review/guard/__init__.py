@@ -1,0 +1,1 @@
+"""`tracer guard --check`: whether a refit may go live."""

@@ -1,0 +1,1 @@
+"""`tracer plan`: what `dvc repro` would do, and why."""
