@@ -689,6 +689,17 @@ def test_the_ranges_are_those_of_the_package() -> None:
     assert f'"dvc>={least[0]}.{least[1]},<{below[0]}"' in text
 
 
+def test_a_model_that_was_taken_out_of_the_zoo_is_not_missed(project: DvcProject) -> None:
+    settings("zoo:", "zoo:\n  extra: {kind: sgd}")(project)
+    project.tracer("compile")
+    project.dvc("repro", "-q", "train@extra")
+    settings("zoo:\n  extra: {kind: sgd}", "zoo:")(project)
+    project.tracer("compile")
+    shutil.rmtree(project.root / "artifacts" / "models" / "extra")
+    assert "train@extra" in (project.root / "dvc.lock").read_text()
+    assert kinds(found(pipeline.lock)) == []
+
+
 # --- the embedder ----------------------------------------------------------------------------------
 
 

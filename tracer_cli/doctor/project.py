@@ -146,8 +146,12 @@ class Project:
         return stages
 
     def outs_of_lock(self) -> dict[str, str]:
-        """Each output that dvc.lock records, relative to the project's folder, and its digest."""
+        """Each output that dvc.lock records, relative to the project's folder, and its digest; without those of
+        models that were taken out of the zoo, whose entries DVC keeps."""
         stages = self.lock if isinstance(self.lock, dict) else {}
+        if not self.configuration_error:
+            models = {f"train@{slug}" for slug in self.config.slugs()}
+            stages = {name: stage for name, stage in stages.items() if name in models or not name.startswith("train@")}
         return {
             out["path"]: str(out.get("md5", ""))
             for stage in stages.values()
