@@ -41,7 +41,7 @@ def test_an_empty_folder_becomes_a_project_that_compiles_to_itself(tmp_path: Pat
     assert done.kept == []
     assert write(root, check=True).stale == ()
     assert load_config(root / "tracer.yaml").project == "new"
-    assert (root / ".gitignore").read_text() == "/artifacts\n/.tracer\n"
+    assert (root / ".gitignore").read_text() == "/artifacts\n/.tracer\n/dvc_plots\n"
     assert (root / "data" / "traces").is_dir()
 
 
@@ -62,8 +62,8 @@ def test_files_of_a_person_stay_and_gitignore_only_grows(tmp_path: Path) -> None
     assert sorted(done.kept) == ["README.md", "dvc.yaml"]
     assert (tmp_path / "README.md").read_text() == "mine"
     assert (tmp_path / "dvc.yaml").read_text() == "stages: {}\n"
-    assert (tmp_path / ".gitignore").read_bytes() == b"*.pyc\n/artifacts\n/.tracer\n"
-    assert ".gitignore (1 lines added)" in done.written
+    assert (tmp_path / ".gitignore").read_bytes() == b"*.pyc\n/artifacts\n/.tracer\n/dvc_plots\n"
+    assert ".gitignore (2 lines added)" in done.written
 
 
 def test_an_existing_tracer_yaml_is_compiled_and_a_wrong_one_is_told(tmp_path: Path) -> None:

@@ -92,7 +92,7 @@ def scaffold(
     _write_missing(root / PARAMS_YAML, params_yaml(config), done)
     _write_missing(root / "tracer.schema.json", json_schema_text(), done)
     _write_missing(root / "README.md", _render("README.md.j2", project=config.project, **_outputs(config)), done)
-    _ignore(root / ".gitignore", ["/artifacts", f"/{normal(config.outputs.policy)}"], done)
+    _ignore(root / ".gitignore", ["/artifacts", f"/{normal(config.outputs.policy)}", "/dvc_plots"], done)
     if service:
         done.ran += ci.repositories(root)
         _add_job(root, service, config, done)
