@@ -69,6 +69,11 @@ def existing_params(root: Path) -> Existing:
     return existing
 
 
+def params_are_fresh(existing: Existing, values: dict[str, Any]) -> bool:
+    """Whether params.yaml holds these values, under the header that was written for them."""
+    return existing.values == values and is_as_generated(existing.text, existing.values)
+
+
 def wanted_dvc(root: Path, config: Config, existing: dict[str, Any] | None) -> dict[str, Any]:
     """What dvc.yaml should hold: ours, `frozen` as it stands, and what people or DVC added."""
     wanted = dvc_data(config, model_folder(root, config))

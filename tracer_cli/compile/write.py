@@ -14,9 +14,10 @@ from tracer_cli.compile.existing import (
     existing_params,
     hand_edits,
     other_comments,
+    params_are_fresh,
     wanted_dvc,
 )
-from tracer_cli.compile.text import dvc_text, is_as_generated, params_yaml
+from tracer_cli.compile.text import dvc_text, params_yaml
 from tracer_cli.config.load import FILE_NAME, load_document
 from tracer_cli.config.resolve import params_of
 
@@ -48,8 +49,7 @@ def write(root: Path, check: bool = False) -> Outcome:
         new[DVC_YAML] = (old_dvc.text, dvc_text(wanted))
         if other_comments(old_dvc.text):
             notes.append(f"{DVC_YAML}: comments in it were not kept")
-    fresh = old_params.values == params_of(config) and is_as_generated(old_params.text, old_params.values)
-    if not fresh:
+    if not params_are_fresh(old_params, params_of(config)):
         new[PARAMS_YAML] = (old_params.text, params_yaml(config))
         edits = hand_edits(root, old_params, document, config)
         if edits:

@@ -24,6 +24,7 @@ from tracer_cli.compile.existing import (
     existing_dvc,
     existing_params,
     hand_edits,
+    params_are_fresh,
     wanted_dvc,
 )
 from tracer_cli.compile.text import is_as_generated, params_yaml
@@ -148,13 +149,8 @@ def _compile_first(planner: _Planner, graph: Existing, wanted: dict[str, Any], p
         without = "`dvc repro` runs the old files as they stand"
     old = params.values or {}
     places = [at for at, _, _ in stale] or [at for at, _, _ in differences(old, planner.values)]
-    files = [*([DVC_YAML] if stale else []), *([] if _fresh(params, planner.values) else [PARAMS_YAML])]
+    files = [*([DVC_YAML] if stale else []), *([] if params_are_fresh(params, planner.values) else [PARAMS_YAML])]
     return CompileFirst(tuple(files), tuple(key_path(at) for at in places), without)
-
-
-def _fresh(params: Existing, values: dict[str, Any]) -> bool:
-    """Whether `tracer compile` leaves params.yaml as it is."""
-    return params.values == values and is_as_generated(params.text, params.values)
 
 
 @dataclass(frozen=True)
@@ -235,7 +231,7 @@ class _Planner:
         stage = self.stages[RESOLVE]
         text = params_yaml(self.config).encode()
         written = Content(hashlib.md5(text, usedforsecurity=False).hexdigest(), len(text))
-        if compiled and not _fresh(params, self.values):
+        if compiled and not params_are_fresh(params, self.values):
             self.worktree.set(PARAMS_YAML, written)
         found = self._look_at(stage)
         edits = None if compiled else hand_edits(self.root, params, self.document, self.config)
