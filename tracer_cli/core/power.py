@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from scipy.stats import beta
 
-from tracer_cli.core.certificate import Scope, lower_bound
+from tracer_cli.core.certificate import Evidence, Scope, level_of, lower_bound
 
 MOST_ROWS = 100_000_000
+
+
+def fewest_rows(target: float, confidence: float, evidence: Evidence, scope: Scope) -> int | None:
+    """The fewest evidence rows that certify `target` when all of them are handled and none differs; None: above
+    MOST_ROWS."""
+    return rows_needed(1.0, 1.0, target, level_of(confidence, evidence), scope)
 
 
 def rows_needed(coverage: float, agreement: float, target: float, delta: float, scope: Scope) -> int | None:

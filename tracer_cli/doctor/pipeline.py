@@ -246,11 +246,10 @@ def holdout(project: Project) -> Iterator[Finding]:
 
 def _needed(config: Config, target: float) -> int:
     """The fewest texts with which a policy that handles all of them and never differs would be certified."""
-    from tracer_cli.core.certificate import level_of
-    from tracer_cli.core.power import MOST_ROWS, rows_needed
+    from tracer_cli.core.power import MOST_ROWS, fewest_rows
 
-    level = level_of(config.targets.confidence, config.targets.evidence)
-    return rows_needed(1.0, 1.0, target, level, config.targets.scope) or MOST_ROWS
+    targets = config.targets
+    return fewest_rows(target, targets.confidence, targets.evidence, targets.scope) or MOST_ROWS
 
 
 def _missing(config: Config, distinct: int, evidence: int) -> str:

@@ -9,7 +9,6 @@ from typing import Any
 
 from tracer_cli.config.document import KeyPath
 from tracer_cli.core import power
-from tracer_cli.core.certificate import level_of
 from tracer_cli.review.parameters import ABSENT, key_of, value_at
 
 _TARGETS = ("calibrate", "targets")
@@ -76,8 +75,8 @@ def _bound(path: KeyPath, value: Any, params: dict[str, Any]) -> float:
         return -math.inf if path in _LOWEST else math.inf
     if value == "auto":
         targets = value_at(params, _TARGETS)
-        level = level_of(targets["confidence"], targets["evidence"])
-        return power.rows_needed(1.0, 1.0, targets["agreement"], level, targets["scope"]) or math.inf
+        asked = (targets[name] for name in ("agreement", "confidence", "evidence", "scope"))
+        return power.fewest_rows(*asked) or math.inf
     return float(value) if isinstance(value, int | float) else math.nan
 
 

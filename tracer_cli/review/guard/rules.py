@@ -22,7 +22,6 @@ from tracer_cli.config.resolve import FILE_NAME as PARAMS_YAML
 from tracer_cli.config.resolve import params_of
 from tracer_cli.config.schema import Rules, Targets
 from tracer_cli.core import power
-from tracer_cli.core.certificate import level_of
 from tracer_cli.errors import DataError, PolicyIntegrityError, StorageError
 from tracer_cli.programs import git
 from tracer_cli.report import words
@@ -238,8 +237,8 @@ def holdout(policy: Policy, targets: Targets, rules: Rules) -> Outcome:
     if least is None:
         return not_asked("holdout", Code("rules.min_holdout"), " is null")
     if least == "auto":
-        level = level_of(targets.confidence, targets.evidence)
-        least = power.rows_needed(1.0, 1.0, targets.agreement, level, targets.scope) or power.MOST_ROWS
+        asked = (targets.agreement, targets.confidence, targets.evidence, targets.scope)
+        least = power.fewest_rows(*asked) or power.MOST_ROWS
         why = f" auto: as many as could certify {targets.agreement:g} if no label differed)"
     found = f"{number(policy.evidence_rows, 'text')} in the evidence, at least {least:,} required ("
     return judged("holdout", policy.evidence_rows >= least, (found, Code("rules.min_holdout"), why))
