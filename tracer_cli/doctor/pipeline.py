@@ -42,7 +42,7 @@ from tracer_cli.errors import (
     PolicyNotCertifiedError,
     StorageError,
 )
-from tracer_cli.traces.files import TraceFile, find_files
+from tracer_cli.traces.read.files import TraceFile, find_files
 
 EXTRA = ("sentence_transformers", "torch")
 

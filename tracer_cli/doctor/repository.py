@@ -19,7 +19,7 @@ from tracer_cli.doctor.project import DVC_LOCK, Project
 from tracer_cli.errors import DataError, ProgramError
 from tracer_cli.programs import git as git_program
 from tracer_cli.programs.git import git
-from tracer_cli.traces.files import find_files
+from tracer_cli.traces.read.files import find_files
 
 # What DVC itself reads through git's rules, committed or not.
 _READ_BY_DVC = ("dvc.yaml", DVC_LOCK)

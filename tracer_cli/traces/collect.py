@@ -8,8 +8,8 @@ from pathlib import Path
 from tracer_cli.config.schema import TraceSource
 from tracer_cli.errors import DataError
 from tracer_cli.traces.fields import configured, require_seen, resolve_fields
-from tracer_cli.traces.files import TraceFile, find_files
-from tracer_cli.traces.records import read_records, sample_fields
+from tracer_cli.traces.read.files import TraceFile, find_files
+from tracer_cli.traces.read.records import read_records, sample_fields
 from tracer_cli.traces.rejects import Rejects, SourceCount
 from tracer_cli.traces.rows import to_row
 from tracer_cli.traces.store import Store

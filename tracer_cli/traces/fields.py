@@ -8,7 +8,7 @@ from difflib import get_close_matches
 
 from tracer_cli.config.schema import TraceSource
 from tracer_cli.errors import DataError
-from tracer_cli.traces.files import TraceFile
+from tracer_cli.traces.read.files import TraceFile
 
 TEXT_ALIASES = ("input", "query", "text", "prompt", "question")
 LABEL_ALIASES = ("teacher", "teacher_output", "label", "intent", "output", "answer")

@@ -12,8 +12,8 @@ from typing import Any
 from tracer_cli.artifacts import storage_errors
 from tracer_cli.errors import DataError
 from tracer_cli.traces.fields import LABEL_ALIASES, TEXT_ALIASES, shown_fields
-from tracer_cli.traces.files import TraceFile, trace_file
-from tracer_cli.traces.records import read_records, sample_fields
+from tracer_cli.traces.read.files import TraceFile, trace_file
+from tracer_cli.traces.read.records import read_records, sample_fields
 
 SAMPLE_ROWS = 2000
 

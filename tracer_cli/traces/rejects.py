@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import IO
 
 from tracer_cli.errors import DataError
-from tracer_cli.traces.files import TraceFile
-from tracer_cli.traces.records import Record
+from tracer_cli.traces.read.files import TraceFile
+from tracer_cli.traces.read.records import Record
 
 SHOWN = 3
 ROW_CHARACTERS = 500

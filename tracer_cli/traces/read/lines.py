@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from tracer_cli.artifacts import storage_errors
 from tracer_cli.errors import DataError
-from tracer_cli.traces.files import TraceFile
+from tracer_cli.traces.read.files import TraceFile
 
 BLOCK = 1 << 20
 MAX_LINE_BYTES = 16 << 20

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tracer_cli.errors import DataError
-from tracer_cli.traces import lines
-from tracer_cli.traces.files import trace_file
-from tracer_cli.traces.lines import Line, read_lines
+from tracer_cli.traces.read import lines
+from tracer_cli.traces.read.files import trace_file
+from tracer_cli.traces.read.lines import Line, read_lines
 
 NASTY = st.sampled_from(
     [

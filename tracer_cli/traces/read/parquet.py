@@ -14,8 +14,8 @@ import pyarrow.parquet as pq
 
 from tracer_cli.artifacts import storage_errors
 from tracer_cli.errors import DataError
-from tracer_cli.traces.files import TraceFile
-from tracer_cli.traces.lines import BLOCK, decompressed
+from tracer_cli.traces.read.files import TraceFile
+from tracer_cli.traces.read.lines import BLOCK, decompressed
 
 BATCH_ROWS = 2000
 

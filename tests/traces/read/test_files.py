@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tracer_cli.errors import DataError
-from tracer_cli.traces.files import find_files
+from tracer_cli.traces.read.files import find_files
 
 
 def names(root: Path, pattern: str) -> list[str]:

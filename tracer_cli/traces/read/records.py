@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from tracer_cli.errors import DataError
-from tracer_cli.traces.files import TraceFile
-from tracer_cli.traces.lines import MAX_LINE_BYTES, Line, read_lines
-from tracer_cli.traces.parquet import column_names, read_columns
+from tracer_cli.traces.read.files import TraceFile
+from tracer_cli.traces.read.lines import MAX_LINE_BYTES, Line, read_lines
+from tracer_cli.traces.read.parquet import column_names, read_columns
 
 SAMPLE = 1000
 

@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tracer_cli.errors import DataError
-from tracer_cli.traces.files import trace_file
-from tracer_cli.traces.lines import MAX_LINE_BYTES
-from tracer_cli.traces.records import Record, header, read_records, sample_fields
+from tracer_cli.traces.read.files import trace_file
+from tracer_cli.traces.read.lines import MAX_LINE_BYTES
+from tracer_cli.traces.read.records import Record, header, read_records, sample_fields
 
 
 def read(path: Path, data: bytes | str | None = None, columns: set[str] | None = None) -> list[Record]:

@@ -1,0 +1,1 @@
+"""Trace files of each format, record by record."""
