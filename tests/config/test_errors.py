@@ -35,12 +35,14 @@ SOURCES = [
     "config/load.py",
     "config/resolve.py",
     "config/scalars.py",
-    "config/schema.py",
+    "config/schema/config.py",
+    "config/schema/traces.py",
+    "config/schema/embedder.py",
     "compile/existing.py",
     "stages/__init__.py",
     "stages/ingest.py",
     "stages/resolve.py",
-    "traces/files.py",
+    "traces/read/files.py",
 ]
 
 # Said to callers from Python only: click refuses the same on the command line.
