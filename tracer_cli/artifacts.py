@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 STAGES = ("resolve", "ingest", "embed", "train", "calibrate", "guard", "report")
 
 # Raised by one whenever what a stage computes from the same inputs changes: DVC then runs it again.
-STAGE_VERSIONS = {"ingest": 2, "embed": 1, "train": 2, "calibrate": 2, "guard": 4, "report": 4}
+STAGE_VERSIONS = {"ingest": 3, "embed": 1, "train": 2, "calibrate": 2, "guard": 4, "report": 4}
 
 MANIFEST_SCHEMA = 2
 
@@ -69,12 +69,12 @@ class Layout:
     # ingest: parquet tables, one row per distinct text, in order of first appearance
     @property
     def fit(self) -> Path:
-        """key, row, id, text, label, count, label_count, timestamp, ground_truth; see `traces.table`."""
+        """key, row, id, text, label, count, timestamp, origin, weight and more; see `traces.table`."""
         return self.work / "artifacts" / "traces" / "fit.parquet"
 
     @property
     def holdout(self) -> Path:
-        """key, row, id, text, count, timestamp: no labels of any kind."""
+        """key, row, id, text, count, timestamp, origin: no labels of any kind."""
         return self.work / "artifacts" / "traces" / "holdout.parquet"
 
     @property
@@ -86,6 +86,11 @@ class Layout:
     def rejected(self) -> Path:
         """One JSON object a line: source, line, reason, and the row's beginning."""
         return self.work / "artifacts" / "traces" / "rejected.jsonl"
+
+    @property
+    def teacher(self) -> Path:
+        """The teacher's instructions, models and answers, as the traces tell; see `traces.teacher`."""
+        return self.work / "artifacts" / "traces" / "teacher.json"
 
     @property
     def traces_metrics(self) -> Path:

@@ -5,16 +5,20 @@ from typing import Any
 import pytest
 
 from tracer_cli.config.schema import TraceSource
-from tracer_cli.traces.fields import FieldNames
-from tracer_cli.traces.rows import Row, to_row
+from tracer_cli.traces.calls import Answer, Call, UnusableError
+from tracer_cli.traces.expressions import MISSING
+from tracer_cli.traces.rows import Row, RowMaker
 
-NAMES = FieldNames("input", "teacher", "id", "at", "truth")
 
-
-def made(untyped: bool = False, **values: Any) -> Row | str:
+def made(untyped: bool = False, source: dict[str, Any] | None = None, **values: Any) -> Row | str | None:
     fields = {"input": "hello", "teacher": "greeting", **values}
-    source = TraceSource(path="a.jsonl", max_text_length=50, max_label_length=20)
-    return to_row({name: value for name, value in fields.items() if value is not ...}, NAMES, source, untyped)
+    text, label = (MISSING if fields[name] is ... else fields[name] for name in ("input", "teacher"))
+    extras = {name: fields.get(name) for name in ("id", "timestamp", "ground_truth", "origin")}
+    maker = RowMaker(TraceSource(path="a.jsonl", max_text_length=50, max_label_length=20, **source or {}), seed=0)
+    try:
+        return maker.row(Call(text, (Answer(label),), **extras), "input", "teacher", untyped)
+    except UnusableError as error:
+        return str(error)
 
 
 @pytest.mark.parametrize(
@@ -85,6 +89,6 @@ def test_in_csv_nan_is_no_label(label: str) -> None:
 
 
 def test_extras_that_are_unusable_are_null_and_the_row_stays() -> None:
-    assert made(id="", at="soon", truth=" ") == Row("hello", "greeting", None, None, None)
-    assert made(id=["a"], at="1970-01-01T00:00:01Z", truth=" x ") == Row("hello", "greeting", '["a"]', 1_000_000, "x")
-    assert made(untyped=True, truth="nan") == made()
+    assert made(id="", timestamp="soon", ground_truth=" ") == Row("hello", "greeting", None, None, None)
+    assert made(id=["a"], timestamp="1970-01-01T00:00:01Z", ground_truth=" x ") == Row("hello", "greeting", '["a"]', 1_000_000, "x")
+    assert made(untyped=True, ground_truth="nan") == made()

@@ -16,7 +16,7 @@ from tracer_cli.traces.table import FIT, HOLDOUT, HOLDOUT_LABELS, write_rows
 
 
 def run(layout: Layout, config: Config) -> None:
-    """Write fit.parquet, holdout.parquet, holdout_labels.parquet, rejected.jsonl and metrics/traces.json.
+    """Write fit.parquet, holdout.parquet, holdout_labels.parquet, rejected.jsonl, teacher.json and metrics/traces.json.
 
     Raises DataError when the traces cannot be used; rejected.jsonl is written before rows are called too many.
     """
@@ -25,17 +25,21 @@ def run(layout: Layout, config: Config) -> None:
         opened_store(Path(scratch), config.seed) as store,
     ):
         with replacing(layout.rejected) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as file:
-            collected = collect(layout.root, config.traces, store, Rejects(file), Path(scratch))
+            collected = collect(layout.root, config.traces, config.seed, store, Rejects(file), Path(scratch))
         check_shares(collected.counts, str(layout.rejected))
         metrics = store.merge()
         _require_rows(metrics["rows_accepted"], collected)
-        share = _split(store, config, collected, metrics["distinct_texts"])
+        evidence = metrics["distinct_texts"] - metrics["deferred_texts"]
+        _require_evidence(evidence, metrics)
+        share = _split(store, config, collected, evidence)
         fit_rows, holdout_rows = store.side(holdout=False), store.side(holdout=True)
         _require_enough(store.fit_labels(), fit_rows, holdout_rows, config)
         meta = {"holdout_rows": holdout_rows, "rows_read": collected.read}
         write_rows(layout.fit, FIT, store.groups(FIT, holdout=False), meta)
         write_rows(layout.holdout, HOLDOUT, store.groups(HOLDOUT, holdout=True))
         write_rows(layout.holdout_labels, HOLDOUT_LABELS, store.groups(HOLDOUT_LABELS, holdout=True))
+    sources = [source.model_dump(mode="json") for source in config.traces]
+    write_json(layout.teacher, collected.teacher.described(sources))
     twice = metrics["texts_seen_twice"]
     write_json(
         layout.traces_metrics,
@@ -43,6 +47,9 @@ def run(layout: Layout, config: Config) -> None:
             **metrics,
             "rows_read": collected.read,
             "rows_rejected": collected.rejected,
+            "rows_skipped": collected.skipped,
+            "teacher_contexts": collected.teacher.contexts,
+            "teacher_changes": collected.teacher.changes,
             "rows_merged": metrics["rows_accepted"] - metrics["distinct_texts"],
             "fit_rows": fit_rows,
             "holdout_rows": holdout_rows,
@@ -52,10 +59,20 @@ def run(layout: Layout, config: Config) -> None:
     )
 
 
-def _split(store: Store, config: Config, collected: Collected, distinct: int) -> float:
+def _require_evidence(evidence: int, metrics: dict[str, int]) -> None:
+    if not evidence:
+        raise DataError(
+            f"traces: all {metrics['distinct_texts']:,} distinct texts came as `deferred` only, and what a policy "
+            "deferred is not like the traffic: it is trained on and is no evidence. Bring the traces from before the "
+            "policy (origin organic), or those that it audited"
+        )
+
+
+def _split(store: Store, config: Config, collected: Collected, evidence: int) -> float:
+    """Draw the holdout among the texts that are evidence."""
     share = config.split.holdout
     if share == "auto":
-        share = auto_holdout_share(distinct, config.targets.evidence)
+        share = auto_holdout_share(evidence, config.targets.evidence)
     if config.split.by == "text":
         store.split_by_text(share)
         return share

@@ -8,6 +8,7 @@ from difflib import get_close_matches
 
 from tracer_cli.config.schema import TraceSource
 from tracer_cli.errors import DataError
+from tracer_cli.traces.expressions import parse
 from tracer_cli.traces.read.files import TraceFile
 
 TEXT_ALIASES = ("input", "query", "text", "prompt", "question")
@@ -24,15 +25,18 @@ class FieldNames:
     id: str | None = None
     timestamp: str | None = None
     ground_truth: str | None = None
+    origin: str | None = None
 
-    def all(self) -> list[str]:
-        names = (self.text, self.label, self.id, self.timestamp, self.ground_truth)
-        return [name for name in names if name is not None]
+    def columns(self) -> list[str]:
+        """The columns that hold them: the names themselves, and where an expression starts."""
+        names = (self.text, self.label, self.id, self.timestamp, self.ground_truth, self.origin)
+        given = [name for name in names if name is not None]
+        return list(dict.fromkeys([*given, *(parse(name).root for name in given)]))
 
 
 def configured(source: TraceSource) -> dict[str, str]:
     """Role -> field, for the fields that tracer.yaml names."""
-    named = {role: getattr(source, role) for role in ("text", "label", "id", "timestamp", "ground_truth")}
+    named = {role: getattr(source, role) for role in ("text", "label", "id", "timestamp", "ground_truth", "origin")}
     return {role: name for role, name in named.items() if name is not None}
 
 
@@ -51,10 +55,13 @@ def resolve_fields(source: TraceSource, file: TraceFile, fields: Sequence[str]) 
         source.id,
         source.timestamp,
         source.ground_truth,
+        source.origin,
     )
 
 
 def _require_column(role: str, name: str, file: TraceFile, fields: Sequence[str]) -> None:
+    if name not in fields and parse(name).root in fields:  # an expression
+        name = parse(name).root
     if name not in fields:
         raise DataError(f"{file.name}: there is no column {name!r} for `{role}`{_what_there_is(name, file, fields)}")
     if fields.count(name) > 1:

@@ -16,12 +16,16 @@ ROW_CHARACTERS = 500
 
 @dataclass
 class SourceCount:
-    """How many rows one source of tracer.yaml had. first: the first few rejections, as `place: reason`."""
+    """How many rows one source of tracer.yaml had. skipped: left out on purpose, or no call of the teacher.
+
+    first: the first few rejections, as `place: reason`.
+    """
 
     path: str
     max_rejected: float
     read: int = 0
     rejected: int = 0
+    skipped: int = 0
     first: list[str] = field(default_factory=list)
 
     @property
@@ -44,13 +48,14 @@ class Rejects:
     def add(self, count: SourceCount, file: TraceFile, record: Record, reason: str) -> None:
         count.rejected += 1
         if len(count.first) < SHOWN:
-            count.first.append(f"{file.name}, {_place(file)} {record.line}: {reason}")
+            count.first.append(f"{place(file, record)}: {reason}")
         line = {"source": file.name, "line": record.line, "reason": reason, "row": _beginning(record)}
         self._file.write(json.dumps(line, ensure_ascii=False) + "\n")
 
 
-def _place(file: TraceFile) -> str:
-    return "row" if file.format == "parquet" else "line"
+def place(file: TraceFile, record: Record) -> str:
+    """Where the record stands, for people."""
+    return f"{file.name}, {'row' if file.format == 'parquet' else 'line'} {record.line}"
 
 
 def _beginning(record: Record) -> str:

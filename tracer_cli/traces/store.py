@@ -18,6 +18,7 @@ import pyarrow as pa
 
 from tracer_cli.artifacts import storage_errors
 from tracer_cli.errors import StorageError
+from tracer_cli.traces.calls import ORIGINS
 from tracer_cli.traces.rows import Row
 from tracer_cli.traces.text import normalise, split_bound, split_position, text_key
 
@@ -35,6 +36,8 @@ _NARROW = pa.schema(
         "label": pa.string(),
         "timestamp": pa.int64(),
         "ground_truth": pa.string(),
+        "origin": pa.int8(),
+        "weight": pa.float64(),
     }
 )
 _TEXTS = pa.schema({"row": pa.int64(), "id": pa.string(), "text": pa.string()})
@@ -42,19 +45,21 @@ _TEXTS = pa.schema({"row": pa.int64(), "id": pa.string(), "text": pa.string()})
 _CREATE = """
 set enable_progress_bar = false; -- it would be printed among the results
 create table rows (
-    row bigint, key varchar, position ubigint, label varchar, timestamp bigint, ground_truth varchar);
+    row bigint, key varchar, position ubigint, label varchar, timestamp bigint, ground_truth varchar,
+    origin tinyint, weight decimal(18, 6)); -- decimal: a sum that does not depend on its order
 """
 
 _MERGE = """
 create table votes as
-    select key, label, count(*) as label_count, min(row) as first from rows group by key, label;
+    select key, label, count(*) as label_count, sum(weight) as vote, min(row) as first from rows group by key, label;
 create table winners as
-    select key, label, label_count, kinds from (
+    select key, label, label_count, vote / label_count as weight, kinds from (
         select *, count(*) over (partition by key) as kinds,
-            row_number() over (partition by key order by label_count desc, first) as place
+            row_number() over (partition by key order by vote desc, first) as place
         from votes) where place = 1;
 create table merged as
     select key, any_value(position) as position, count(*) as count, min(row) as first, min(timestamp) as timestamp,
+        min(origin) as origin,
         arg_min(ground_truth, row) filter (ground_truth is not null) as ground_truth
     from rows group by key;
 """
@@ -70,7 +75,12 @@ _EXPRESSIONS = {
     "label_count": "w.label_count",
     "timestamp": "m.timestamp",
     "ground_truth": "m.ground_truth",
+    "origin": f"{list(ORIGINS)}[m.origin + 1]",
+    "weight": "cast(w.weight as double)",
 }
+
+
+_EVIDENCE = f"(origin != {ORIGINS.index('deferred')})"
 
 
 class Store:
@@ -90,7 +100,18 @@ class Store:
         """number: the row's place among all rows read, larger than that of every row before."""
         normal = normalise(row.text)
         position = split_position(normal, self._seed)
-        self._narrow.append((number, text_key(normal), position, row.label, row.timestamp, row.ground_truth))
+        self._narrow.append(
+            (
+                number,
+                text_key(normal),
+                position,
+                row.label,
+                row.timestamp,
+                row.ground_truth,
+                ORIGINS.index(row.origin),
+                row.weight,
+            )
+        )
         self._wide.append((number, row.id, row.text))
         self._characters += len(row.text)
         if len(self._wide) >= BATCH_ROWS or self._characters >= CHARACTERS:
@@ -118,6 +139,8 @@ class Store:
             "labels": self._number("select count(distinct label) from winners"),
             "texts_seen_twice": self._number("select count(*) from merged where count > 1"),
             "conflicting_texts": self._number("select count(*) from winners where kinds > 1"),
+            "audit_texts": self._number(f"select count(*) from merged where origin = {ORIGINS.index('audit')}"),
+            "deferred_texts": self._number(f"select count(*) from merged where not {_EVIDENCE}"),
         }
 
     def close(self) -> None:
@@ -126,13 +149,18 @@ class Store:
             self._writer.close()
 
     def split_by_text(self, share: float) -> None:
-        """The holdout is every text whose position is below the share: it never depends on other texts."""
-        self._split("position < ?::ubigint", split_bound(share))
+        """The holdout is every text whose position is below the share: it never depends on other texts.
+
+        A text that only ever came as `deferred` is no evidence, and so is always on the fit side.
+        """
+        self._split(f"position < ?::ubigint and {_EVIDENCE}", split_bound(share))
 
     def split_by_time(self, share: float) -> None:
-        """The holdout is the newest share of the texts by their first occurrence; between equals, by key."""
-        newest = int(share * self._number("select count(*) from merged"))
-        self._split("row_number() over (order by timestamp desc, key) <= ?", newest)
+        """The holdout is the newest share of the evidence by its first occurrence; between equals, by key."""
+        newest = int(share * self._number(f"select count(*) from merged where {_EVIDENCE}"))
+        self._split(
+            f"{_EVIDENCE} and row_number() over (partition by {_EVIDENCE} order by timestamp desc, key) <= ?", newest
+        )
 
     def _split(self, condition: str, bound: int) -> None:
         with _disk_errors():

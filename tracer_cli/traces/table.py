@@ -4,10 +4,13 @@ key            sha256 (hex) of the normalised text; the same text has the same k
 row            0-based place of the text's first occurrence among all rows that were read: sources in their
                order, the files of a glob sorted, rejected rows counted, blank lines not
 id, text       of the first occurrence, as written
-label          the label that the teacher gave most often; between equals, the one that came first
+label          the label that the teacher gave most often, each occurrence counting as much as its source's weight;
+               between equals, the one that came first
 count          occurrences; label_count: those of them with that label
 timestamp      of the earliest occurrence, in UTC
 ground_truth   the first one that is not null
+origin         the first of organic, audit and deferred that an occurrence had
+weight         mean weight of the occurrences that have the label
 """
 
 from __future__ import annotations
@@ -33,9 +36,11 @@ TYPES = {
     "label_count": pa.int64(),
     "timestamp": pa.timestamp("us", tz="UTC"),
     "ground_truth": pa.string(),
+    "origin": pa.string(),
+    "weight": pa.float64(),
 }
 FIT = tuple(TYPES)
-HOLDOUT = ("key", "row", "id", "text", "count", "timestamp")
+HOLDOUT = ("key", "row", "id", "text", "count", "timestamp", "origin")
 HOLDOUT_LABELS = ("key", "label", "label_count", "ground_truth")
 
 META = b"tracer"

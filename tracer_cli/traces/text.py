@@ -23,6 +23,12 @@ def split_position(normalised: str, seed: int) -> int:
     return int.from_bytes(digest.digest()[:8], "big")
 
 
+def sample_position(normalised: str, seed: int) -> int:
+    """As `split_position`, and independent of it: which texts are drawn says nothing about their side."""
+    digest = hashlib.sha256(f"tracer.sample.v1:{seed}:{normalised}".encode())
+    return int.from_bytes(digest.digest()[:8], "big")
+
+
 def split_bound(share: float) -> int:
     """The texts whose position is below this number are the holdout: position / 2**64 < share."""
     return math.ceil(share * 2.0**64)

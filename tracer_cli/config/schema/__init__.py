@@ -7,14 +7,26 @@ descriptions here are what an editor and a reader of the docs see.
 from tracer_cli.config.schema.base import Section
 from tracer_cli.config.schema.config import SCHEMA_VERSION, Config
 from tracer_cli.config.schema.embedder import (
+    CallableEmbedder,
     Embedder,
+    EndpointEmbedder,
+    ModelEmbedder,
     PrecomputedEmbedder,
     SentenceTransformersEmbedder,
     TextFeatures,
     TfidfEmbedder,
 )
 from tracer_cli.config.schema.policy import Acceptor, Cost, Outputs, Rules, Split, Targets
-from tracer_cli.config.schema.traces import TraceSource
+from tracer_cli.config.schema.traces import (
+    JsonParse,
+    LabelParse,
+    Parse,
+    Pull,
+    RegexParse,
+    TextParse,
+    ToolParse,
+    TraceSource,
+)
 from tracer_cli.config.schema.zoo import (
     ExtraTreesModel,
     KernelRidgeModel,
@@ -32,19 +44,27 @@ from tracer_cli.config.schema.zoo import (
 __all__ = [
     "SCHEMA_VERSION",
     "Acceptor",
+    "CallableEmbedder",
     "Config",
     "Cost",
     "Embedder",
+    "EndpointEmbedder",
     "ExtraTreesModel",
+    "JsonParse",
     "KernelRidgeModel",
+    "LabelParse",
     "LightGBMModel",
     "LogisticRegressionModel",
     "MlpModel",
     "Model",
+    "ModelEmbedder",
     "NearestNeighboursModel",
     "Outputs",
+    "Parse",
     "PrecomputedEmbedder",
+    "Pull",
     "RandomForestModel",
+    "RegexParse",
     "Rules",
     "Section",
     "SentenceTransformersEmbedder",
@@ -52,7 +72,9 @@ __all__ = [
     "Split",
     "Targets",
     "TextFeatures",
+    "TextParse",
     "TfidfEmbedder",
+    "ToolParse",
     "TraceSource",
     "default_zoo",
     "slug",

@@ -12,7 +12,7 @@ from tracer_cli.config.scalars import (
     Text,
 )
 from tracer_cli.config.schema.base import Section, wrong
-from tracer_cli.config.schema.embedder import Embedder, SentenceTransformersEmbedder, TfidfEmbedder
+from tracer_cli.config.schema.embedder import Embedder, ModelEmbedder, TfidfEmbedder
 from tracer_cli.config.schema.policy import Acceptor, Cost, Outputs, Rules, Split, Targets
 from tracer_cli.config.schema.traces import TraceSource
 from tracer_cli.config.schema.zoo import Model, default_zoo, slug
@@ -99,6 +99,6 @@ def _fitted_on_the_traces(embedder: Embedder) -> str | None:
     """Subject and verb for what is fitted; None when nothing is."""
     if isinstance(embedder, TfidfEmbedder):
         return "tfidf has"
-    if isinstance(embedder, SentenceTransformersEmbedder) and embedder.text_features is not None:
+    if isinstance(embedder, ModelEmbedder) and embedder.text_features is not None:
         return "text_features have"
     return None
