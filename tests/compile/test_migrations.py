@@ -38,9 +38,9 @@ def add_what_people_add(root: Path) -> None:
     text = path.read_text()
     assert "\n  embed:\n" in text
     text = text.replace("\n  embed:\n", "\n  embed:\n    frozen: true\n")
-    path.write_text(
-        text + "  publish:\n    cmd: echo published\n    deps:\n    - .tracer/manifest.json\nvars:\n- x: 1\n"
-    )
+    added = "  publish:\n    cmd: echo published\n    deps:\n    - .tracer/manifest.json\n"
+    text = text.replace("\nplots:\n", f"\n{added}plots:\n") if "\nplots:\n" in text else text + added
+    path.write_text(text + "vars:\n- x: 1\n")
 
 
 def test_there_are_fixtures_of_the_first_pipeline_and_of_later_ones() -> None:

@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from tracer_cli.compile import write
-from tracer_cli.compile.existing import model_folder
+from tracer_cli.compile.existing import embedder_path
 from tracer_cli.config.load import load_config
 from tracer_cli.errors import ConfigError
 
@@ -158,7 +158,7 @@ def test_a_local_model_is_watched_when_it_is_there_tracked_or_spelled_as_a_path(
         path.write_text(
             f"traces: [{{path: data/a.jsonl}}]\nembedder: {{kind: sentence-transformers, model: {model}}}\n"
         )
-        return model_folder(tmp_path, load_config(path))
+        return embedder_path(tmp_path, load_config(path))
 
     assert watched("models/m") is None, "a model name of the hub"
     assert watched("./models/m") == "models/m"

@@ -103,7 +103,7 @@ def test_a_key_is_found_by_its_path_in_either_file(text: str, found: list[str]) 
     [
         ("targets.agrement", r"no key 'targets\.agrement' .*; did you mean 'targets\.agreement'\?$"),
         ("agreement", "did you mean 'targets.agreement'"),
-        ("kind", r"did you mean 'embedder\.kind' or "),
+        ("kind", r"did you mean 'traces\[0\]\.parse\.kind' or 'embedder\.kind' or "),
         ("traces[1].path", r"did you mean 'traces\[0\]\.path'"),
         ("zoo.naer.k", r"no model 'naer'; its zoo has 'a\.b', 'near'; did you mean 'near'\?"),
         ("zoo.a.b.alpha", r"no model 'a'; its zoo has 'a\.b', 'near'"),
@@ -129,9 +129,12 @@ def test_every_name_that_is_offered_is_found() -> None:
 @pytest.mark.parametrize(
     ("name", "why"),
     [
-        ("embedder.model", "goes with embedder.kind: sentence-transformers, which is tfidf here"),
-        ("zoo.near.alpha", "goes with zoo.near.kind: mlp, which is nearest_neighbours here"),
-        ("embedder.text_features.dim", "goes with embedder.kind: sentence-transformers, which is tfidf here"),
+        ("embedder.model", "goes with embedder.kind: endpoint or sentence-transformers, which is tfidf here"),
+        ("zoo.near.alpha", "goes with zoo.near.kind: mlp or sgd, which is nearest_neighbours here"),
+        (
+            "embedder.text_features.dim",
+            "goes with embedder.kind: callable or endpoint or sentence-transformers, which is tfidf here",
+        ),
         ("targets.agreement", None),
     ],
 )

@@ -11,7 +11,7 @@ from typing import Any
 
 from tracer_cli.compile.dvc import dvc_data
 from tracer_cli.compile.emit import scalar
-from tracer_cli.compile.existing import model_folder
+from tracer_cli.compile.existing import embedder_path
 from tracer_cli.config.document import KeyPath, key_path
 from tracer_cli.config.explain import Entry, Explainer
 from tracer_cli.config.load import FILE_NAME, load_document
@@ -20,7 +20,7 @@ from tracer_cli.config.load import FILE_NAME, load_document
 def explainer(folder: Path) -> Explainer:
     """Raises ConfigError when tracer.yaml is missing or wrong."""
     document, config = load_document(folder / FILE_NAME)
-    return Explainer(document, config, lambda config: dvc_data(config, model_folder(folder, config)))
+    return Explainer(document, config, lambda config: dvc_data(config, embedder_path(folder, config)))
 
 
 def shown(about: Explainer, paths: Sequence[KeyPath] | None, as_json: bool) -> str:

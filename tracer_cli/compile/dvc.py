@@ -20,14 +20,14 @@ from tracer_cli.config.schema import Config, PrecomputedEmbedder
 Stage = dict[str, Any]
 
 
-def dvc_data(config: Config, model_folder: str | None = None) -> dict[str, Any]:
-    """The stages; `model_folder` is the embedder's local model, when it is a folder that DVC should watch."""
+def dvc_data(config: Config, embedder_path: str | None = None) -> dict[str, Any]:
+    """The stages; `embedder_path`: what of the embedder DVC should watch, such as the folder of its model."""
     layout = Layout.of_project(Path(), normal(config.outputs.policy), normal(config.outputs.report))
     slugs = list(config.slugs())
     stages = {
         "resolve": _resolve(),
         "ingest": _ingest(config, layout),
-        "embed": _embed(config, layout, model_folder),
+        "embed": _embed(config, layout, embedder_path),
         "train": _train(layout, slugs),
         "calibrate": _calibrate(layout, slugs),
         "guard": _guard(layout),
@@ -53,15 +53,17 @@ def _ingest(config: Config, layout: Layout) -> Stage:
     return {
         "desc": "Read the traces; set the holdout aside, its labels in their own file",
         "cmd": "tracer run ingest",
-        "deps": _watched([dependency(source.path) for source in config.traces]),
+        "deps": _watched(
+            [dependency(path) for source in config.traces for path in (source.path, source.results) if path]
+        ),
         "params": ["ingest", "seed", "stage_version.ingest"],
-        "outs": _paths(layout.fit, layout.holdout, layout.holdout_labels, layout.rejected),
+        "outs": _paths(layout.fit, layout.holdout, layout.holdout_labels, layout.rejected, layout.teacher),
         "metrics": [_uncached(layout.traces_metrics)],
     }
 
 
-def _embed(config: Config, layout: Layout, model_folder: str | None) -> Stage:
-    outside = [model_folder] if model_folder else []
+def _embed(config: Config, layout: Layout, embedder_path: str | None) -> Stage:
+    outside = [embedder_path] if embedder_path else []
     if isinstance(config.embedder, PrecomputedEmbedder):
         outside = [normal(config.embedder.path)]
     return {
@@ -107,6 +109,7 @@ def _guard(layout: Layout) -> Stage:
             layout.holdout_labels,
             layout.fit,
             layout.fit_vectors,
+            layout.teacher,
         ),
         "params": every_group,  # their hash is in the manifest
         "outs": _paths(

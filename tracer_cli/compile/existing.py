@@ -14,7 +14,7 @@ from tracer_cli.config.document import Document, KeyPath, key_path, parse
 from tracer_cli.config.load import FILE_NAME as TRACER_YAML
 from tracer_cli.config.paths import dependency, inside, normal
 from tracer_cli.config.resolve import params_of, source_key
-from tracer_cli.config.schema import Config, SentenceTransformersEmbedder
+from tracer_cli.config.schema import CallableEmbedder, Config, SentenceTransformersEmbedder
 from tracer_cli.errors import ConfigError
 
 DVC_YAML = "dvc.yaml"
@@ -76,7 +76,7 @@ def params_are_fresh(existing: Existing, values: dict[str, Any]) -> bool:
 
 def wanted_dvc(root: Path, config: Config, existing: dict[str, Any] | None) -> dict[str, Any]:
     """What dvc.yaml should hold: ours, `frozen` as it stands, and what people or DVC added."""
-    wanted = dvc_data(config, model_folder(root, config))
+    wanted = dvc_data(config, embedder_path(root, config))
     existing = existing or {}
     old_stages = existing.get("stages") if isinstance(existing.get("stages"), dict) else {}
     stages: dict[str, Any] = wanted["stages"]
@@ -111,9 +111,15 @@ def _annotated(existing: dict[str, Any], ours: dict[str, dict[str, Any]]) -> dic
     return merged
 
 
-def model_folder(root: Path, config: Config) -> str | None:
-    """The embedder's model when it is a folder of the project: there, or tracked by DVC and not pulled yet."""
+def embedder_path(root: Path, config: Config) -> str | None:
+    """What of the embedder DVC should watch: its model's folder, or the file of its function, when it is the project's.
+
+    A folder is taken when it is there, or tracked by DVC and not pulled yet.
+    """
     embedder = config.embedder
+    if isinstance(embedder, CallableEmbedder):
+        module = embedder.function.partition(":")[0].replace(".", "/")
+        return next((path for path in (f"{module}.py", f"{module}/__init__.py") if (root / path).is_file()), None)
     if not isinstance(embedder, SentenceTransformersEmbedder):
         return None
     path = normal(embedder.model)

@@ -17,8 +17,8 @@ _GENERATED = re.compile(r"^# generated from tracer\.yaml by `tracer compile`", r
 _DIGEST = re.compile(r"^# sha256 of the values: ([0-9a-f]{64})", re.MULTILINE)
 
 
-def dvc_yaml(config: Config, model_folder: str | None = None) -> str:
-    return dvc_text(dvc_data(config, model_folder))
+def dvc_yaml(config: Config, embedder_path: str | None = None) -> str:
+    return dvc_text(dvc_data(config, embedder_path))
 
 
 def dvc_text(data: dict[str, Any]) -> str:

@@ -8,26 +8,18 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
 
+from tracer_cli.config.literal import Wrong, not_literal
 from tracer_cli.config.paths import absolute, dependency, inside, normal
-from tracer_cli.config.schema import Config, PrecomputedEmbedder, SentenceTransformersEmbedder
+from tracer_cli.config.schema import Config, PrecomputedEmbedder
+from tracer_cli.config.sections import embedder_problems, source_problems
 
 WORK_FOLDERS = ("artifacts", "metrics", "plots")
 _PROJECT_FILES = ("tracer.yaml", "dvc.yaml", "params.yaml", "dvc.lock")
 _TOOL_FOLDERS = (".git", ".dvc")
 _POLICY_FILES = ("manifest.json", "policy.onnx", "embedder", "frontier.json", "qualitative_report.json")
 
-# What people write for an environment variable: ${X}, which DVC would read as a variable of its own, $X and %X%.
-VARIABLE = re.compile(r"\$\{[^}]*\}?|\$[A-Za-z_]\w*|%[A-Z_]{2,}%")
 _HOME = re.compile(r"~\w*(?=/|$)")
-
-
-class Wrong(NamedTuple):
-    """A value that cannot be used: the path of its key, and what to say about it."""
-
-    at: tuple[str | int, ...]
-    message: str
 
 
 def check(config: Config, root: Path) -> Iterator[Wrong]:
@@ -38,15 +30,18 @@ def check(config: Config, root: Path) -> Iterator[Wrong]:
         yield from outputs
         return
     for index, source in enumerate(config.traces):
-        message = _input(source.path, config, base)
-        if message:
-            yield Wrong(("traces", index, "path"), message)
+        for key, value in (("path", source.path), ("results", source.results)):
+            message = _input(value, config, base) if value is not None else None
+            if message:
+                yield Wrong(("traces", index, key), message)
+        for problem in source_problems(source):
+            yield Wrong(("traces", index, *problem.at), problem.message, problem.secret)
     if isinstance(config.embedder, PrecomputedEmbedder):
         message = _input(config.embedder.path, config, base)
         if message:
             yield Wrong(("embedder", "path"), message)
-    if isinstance(config.embedder, SentenceTransformersEmbedder):
-        yield from _model(config.embedder)
+    for problem in embedder_problems(config.embedder):
+        yield Wrong(("embedder", *problem.at), problem.message, problem.secret)
 
 
 def output_places(config: Config) -> list[str]:
@@ -59,7 +54,7 @@ def _outputs(config: Config, base: str) -> Iterator[Wrong]:
     taken = (*WORK_FOLDERS, *_PROJECT_FILES, *_TOOL_FOLDERS)
     for key, value, path in (("policy", config.outputs.policy, policy), ("report", config.outputs.report, report)):
         at = ("outputs", key)
-        problem = _not_literal(value) or _below_home(value)
+        problem = not_literal(value) or _below_home(value)
         if problem:
             yield Wrong(at, problem)
         elif path.startswith("/") or not inside(absolute(base, path), absolute(base, ".")) or path == ".":
@@ -79,20 +74,8 @@ def _outputs(config: Config, base: str) -> Iterator[Wrong]:
         )
 
 
-def _model(embedder: SentenceTransformersEmbedder) -> Iterator[Wrong]:
-    message = _not_literal(embedder.model)
-    if message:
-        yield Wrong(("embedder", "model"), message)
-    if embedder.text_features is not None and not embedder.normalize:
-        yield Wrong(
-            ("embedder", "normalize"),
-            "found false, but text_features are measured against vectors of length 1; expected true, or no "
-            "text_features",
-        )
-
-
 def _input(value: str, config: Config, base: str) -> str | None:
-    problem = _not_literal(value) or _below_home(value)
+    problem = not_literal(value) or _below_home(value)
     if problem:
         return problem
     watched = dependency(value)
@@ -109,18 +92,6 @@ def _input(value: str, config: Config, base: str) -> str | None:
             return f"{value!r} lies in {output}, which tracer writes; move it to a folder such as data/traces"
         if inside(written, place):
             return f"the folder {watched!r} of {value!r} holds {output}, which tracer writes; use another folder"
-    return None
-
-
-def _not_literal(value: str) -> str | None:
-    variable = VARIABLE.search(value)
-    if variable:
-        return (
-            f"{value!r} holds {variable[0]!r}, but environment variables are not filled in: a refit must not depend on "
-            "whose machine runs it; write the value out"
-        )
-    if any(ord(character) < 32 for character in value):
-        return f"{value!r} holds a control character; rename the file or folder"
     return None
 
 

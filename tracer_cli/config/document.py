@@ -55,6 +55,12 @@ def core_value(text: str) -> bool | int | float | str | None:
     return text
 
 
+# In a line that is shown with an error: user and password of a URL, and what its parameters call a secret.
+_URL_SECRET = re.compile(
+    r"(?<=://)[^/?#@\s'\"]*@|(?<=[?&])[^=&\s]*(?:key|token|secret|passw)[^=&\s]*=[^&\s'\",}]*", re.IGNORECASE
+)
+
+
 @dataclass(frozen=True, order=True)
 class Place:
     """A line and a column, both from 1."""
@@ -65,8 +71,11 @@ class Place:
 
 @dataclass(frozen=True, order=True)
 class Problem:
+    """secret: what stands at the place may be a password or a key, and is not shown."""
+
     place: Place
     text: str
+    secret: bool = False
 
 
 @dataclass
@@ -93,7 +102,11 @@ class Document:
 
     def error(self, problems: list[Problem]) -> ConfigError:
         """All problems in one error, sorted by place, each with its line and a caret."""
-        lines = _LINE_BREAK.split(self.text)
+        lines = [_URL_SECRET.sub(_stars, line) for line in _LINE_BREAK.split(self.text)]
+        for problem in problems:
+            if problem.secret and problem.place.line <= len(lines):
+                shown, hidden = (lines[problem.place.line - 1][part] for part in _parts_at(problem.place))
+                lines[problem.place.line - 1] = shown + re.sub(r"\S", "*", hidden)
         blocks = []
         for problem in sorted(set(problems)):
             block = f"{self.name}:{problem.place.line}:{problem.place.column}: {problem.text}"
@@ -269,6 +282,14 @@ def _syntax(error: yaml.MarkedYAMLError) -> str:
         return f"{problem}: an anchor is used too often"
     context = f" ({error.context})" if error.context and error.problem else ""
     return f"not valid YAML: {problem}{context}"
+
+
+def _parts_at(place: Place) -> tuple[slice, slice]:
+    return slice(place.column - 1), slice(place.column - 1, None)
+
+
+def _stars(match: re.Match[str]) -> str:
+    return "*" * len(match[0])
 
 
 def _snippet(lines: list[str], place: Place) -> str:

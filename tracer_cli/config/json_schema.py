@@ -69,7 +69,7 @@ def locate(loc: KeyPath) -> Spot:
 class Key:
     """A key of tracer.yaml. meaning: what the model says about it; node: its schema, with the default if it has one.
 
-    kind: the `kind` that its section must have, as the path of that section and the word; None when any has the key.
+    kind: the `kind` that its section must have, as the path of that section and the word or words; None when any has the key.
     """
 
     meaning: str
@@ -99,14 +99,13 @@ def _inner(outer: Key, at: KeyPath, part: str | int, values: Any) -> Key | None:
     if "discriminator" in node:
         kinds = list(node["discriminator"]["mapping"])
         now = values.get("kind") if isinstance(values, dict) else None
-        for kind in sorted(kinds, key=lambda kind: kind != now):
-            section = kind_section(node, kind)
-            if part in section["properties"]:
-                key = _property(section, str(part))
-                if part == "kind":  # each section allows its own word alone
-                    words = {name: value for name, value in key.node.items() if name != "const"}
-                    return replace(key, node={**words, "enum": kinds})
-                return key if kind == now else replace(key, kind=(at, kind))
+        having = [kind for kind in kinds if part in kind_section(node, kind)["properties"]]
+        if having:
+            key = _property(kind_section(node, now if now in having else having[0]), str(part))
+            if part == "kind":  # each section allows its own word alone
+                words = {name: value for name, value in key.node.items() if name != "const"}
+                return replace(key, node={**words, "enum": kinds})
+            return key if now in having else replace(key, kind=(at, " or ".join(having)))
     elif part in node.get("properties", ()):
         return _property(node, str(part))
     elif isinstance(part, int) and "items" in node:
@@ -215,7 +214,7 @@ def _bounds(node: Node) -> str:
     if above is not None and below is not None:
         return f" above {above} and below {below}"
     if above is not None:
-        return f" above {above}"
+        return f" above {above}" + (f" and at most {most}" if most is not None else "")
     return f" of at least {least}" if least is not None else ""
 
 

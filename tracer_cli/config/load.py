@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from tracer_cli.config import checks
+from tracer_cli.config import checks, literal
 from tracer_cli.config.document import Document, KeyPath, Problem, core_value, key_path, read
 from tracer_cli.config.json_schema import choices, expectation, locate
 from tracer_cli.config.scalars import Scalar
@@ -56,7 +56,7 @@ def config_from(document: Document, root: Path) -> Config:
     if document.problems:
         raise document.error(document.problems)
     wrongs = [
-        Problem(document.place(wrong.at), f"{key_path(wrong.at)}: {wrong.message}")
+        Problem(document.place(wrong.at), f"{key_path(wrong.at)}: {wrong.message}", wrong.secret)
         for wrong in checks.check(config, root)
     ]
     if wrongs:
@@ -114,7 +114,7 @@ def _problem(document: Document, detail: ErrorDetails) -> tuple[KeyPath, Problem
         text = f"found {_found(value)}; expected {expectation(spot.node)}{_nearest(value, known)}"
         if value is None and spot.optional:
             text += "; to keep the default, leave the key out"
-        elif isinstance(value, str) and checks.VARIABLE.search(value):
+        elif isinstance(value, str) and literal.VARIABLE.search(value):
             text += "; environment variables are not filled in: write the value out"
         elif "number" in text and isinstance(value, str) and isinstance(core_value(value), int | float):
             text += "; take the quotes off"

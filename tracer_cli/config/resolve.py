@@ -27,6 +27,9 @@ _RENEW = (
 def params_of(config: Config) -> dict[str, Any]:
     values = config.model_dump(mode="json", by_alias=True)
     split, targets = values["split"], values["targets"]
+    pull = [{"traces": index, **source.pop("pull")} for index, source in enumerate(values["traces"]) if source["pull"]]
+    for source in values["traces"]:
+        source.pop("pull", None)
     return {
         "project": values["project"],
         "seed": values["seed"],
@@ -50,6 +53,7 @@ def params_of(config: Config) -> dict[str, Any]:
         "guard": {"min_coverage": targets["min_coverage"]},
         "report": {"cost": values["cost"]},
         "rules": values["rules"],
+        "pull": pull,
         "outputs": values["outputs"],
     }
 
@@ -62,7 +66,7 @@ def config_of(params: dict[str, Any]) -> Config:
             "schema": SCHEMA_VERSION,
             "project": params["project"],
             "seed": params["seed"],
-            "traces": params["ingest"]["traces"],
+            "traces": _with_pull(params["ingest"]["traces"], params["pull"]),
             "split": {**params["ingest"]["split"], "folds": params["train"]["folds"]},
             "embedder": params["embed"]["embedder"],
             "zoo": zoo,
@@ -75,7 +79,7 @@ def config_of(params: dict[str, Any]) -> Config:
         }
     except KeyError as error:
         raise ConfigError(_other_version(f"{error.args[0]} is missing")) from error
-    except (TypeError, AttributeError) as error:
+    except (TypeError, AttributeError, IndexError) as error:
         raise ConfigError(_other_version("a section of it is not a mapping")) from error
     try:
         return Config.model_validate(raw)
@@ -123,6 +127,10 @@ def source_key(at: KeyPath, params: dict[str, Any]) -> KeyPath | None:
             return at[1:]
         case ("calibrate", "targets" | "acceptor" | "blend", *_):
             return at[1:]
+        case ("pull", int(index), *rest) if index < len(pulls := params.get("pull", [])):
+            return ("traces", int(pulls[index]["traces"]), "pull", *(key for key in rest if key != "traces"))
+        case ("pull", *_):
+            return ("traces",)
         case ("ingest" | "train", "evidence"):
             return ("targets", "evidence")
         case ("train", "folds"):
@@ -133,6 +141,14 @@ def source_key(at: KeyPath, params: dict[str, Any]) -> KeyPath | None:
         case ("guard", "min_coverage"):
             return ("targets", "min_coverage")
     return None
+
+
+def _with_pull(sources: list[dict[str, Any]], pulls: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The sources as tracer.yaml has them: no stage reads `pull`, so it is a group of its own in params.yaml."""
+    whole = [dict(source) for source in sources]
+    for pull in pulls:
+        whole[pull["traces"]]["pull"] = {key: value for key, value in pull.items() if key != "traces"}
+    return whole
 
 
 def _models(params: dict[str, Any]) -> list[dict[str, Any]]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tracer_cli.artifacts import Layout
-from tracer_cli.compile.existing import model_folder
+from tracer_cli.compile.existing import embedder_path
 from tracer_cli.config.load import FILE_NAME
 from tracer_cli.config.paths import dependency, inside, normal
 from tracer_cli.config.schema import PrecomputedEmbedder
@@ -183,7 +183,7 @@ def _inputs(project: Project) -> list[str]:
     paths = [dependency(source.path) for source in config.traces]
     if isinstance(config.embedder, PrecomputedEmbedder):
         paths.append(normal(config.embedder.path))
-    folder = model_folder(project.root, config)
+    folder = embedder_path(project.root, config)
     return list(dict.fromkeys([*paths, folder] if folder else paths))
 
 

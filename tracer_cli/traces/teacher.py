@@ -84,6 +84,6 @@ class Teacher:
             "changes": self.changes,
             "models": dict(sorted(self.models.items())),
             "sources": [
-                {key: source[key] for key in ("path", "preset", "turns", "text_pattern", "parse")} for source in sources
+                {key: source[key] for key in ("preset", "turns", "text_pattern", "parse")} for source in sources
             ],
         }
