@@ -238,6 +238,24 @@ def test_sentence_embeddings_need_their_extra_and_no_cuda(tmp_path: Path) -> Non
     )
 
 
+@pytest.mark.parametrize("backend", ["onnx", "openvino"])
+def test_a_backend_needs_its_own_extra(tmp_path: Path, backend: str) -> None:
+    text = MINIMAL + f"embedder: {{kind: sentence-transformers, backend: {backend}}}\n"
+    assert f'"tracer-cli[{backend}]=={__version__}"' in installed(tmp_path, text)
+
+
+@pytest.mark.parametrize("service", ["github", "gitlab"])
+def test_the_key_of_an_endpoint_is_a_secret_of_the_job(tmp_path: Path, service: ci.Service) -> None:
+    embedder = "embedder: {kind: endpoint, url: 'https://example.com/v1/embeddings', key_env: EXAMPLE_KEY}\n"
+    (tmp_path / "tracer.yaml").write_text(MINIMAL + embedder)
+    text = ci.job_text(service, ci.Place(tmp_path, ""), load_config(tmp_path / "tracer.yaml"), plugins=[])
+    assert "needs the" in text.splitlines()[1]
+    assert "EXAMPLE_KEY" in text.splitlines()[1]
+    assert "Nothing here needs a secret" not in text
+    if service == "github":
+        assert yaml.safe_load(text)["env"]["EXAMPLE_KEY"] == "${{ secrets.EXAMPLE_KEY }}"
+
+
 @pytest.mark.parametrize(
     ("remote", "plugin"), [("s3://bucket/x", " dvc-s3"), ("gs://b", " dvc-gs"), ("/srv/dvc", ""), ("https://x/y", "")]
 )

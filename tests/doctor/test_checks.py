@@ -708,7 +708,7 @@ def test_a_model_of_the_hub(project: DvcProject, tmp_path: Path, monkeypatch: py
     from huggingface_hub import constants
 
     settings("{kind: tfidf, dim: 64}", "{kind: sentence-transformers, model: tiny}")(project)
-    monkeypatch.setattr(pipeline, "EXTRA", ())
+    monkeypatch.setattr(pipeline, "EXTRA", {"embeddings": ()})
     monkeypatch.setenv("SENTENCE_TRANSFORMERS_HOME", str(tmp_path / "hub"))
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     assert kinds(found(pipeline.embedder)) == ["model-offline"]
@@ -722,10 +722,31 @@ def test_a_model_of_the_hub(project: DvcProject, tmp_path: Path, monkeypatch: py
     (cached / "snapshots" / "abc").mkdir(parents=True)
     (cached / "snapshots" / "abc" / "modules.json").write_text("[]")
     assert kinds(found(pipeline.embedder)) == []
-    monkeypatch.setattr(pipeline, "EXTRA", ("sentence_transformers_that_nobody_has",))
+    monkeypatch.setattr(pipeline, "EXTRA", {"embeddings": ("sentence_transformers_that_nobody_has",)})
     (finding,) = found(pipeline.embedder)
     assert finding.kind == "extra-missing"
     assert "tracer-cli[embeddings]" in finding.fix
+
+
+def test_the_key_of_an_endpoint(project: DvcProject, monkeypatch: pytest.MonkeyPatch) -> None:
+    endpoint = "{kind: endpoint, url: 'https://example.com/v1/embeddings', key_env: EXAMPLE_KEY}"
+    settings("{kind: tfidf, dim: 64}", endpoint)(project)
+    monkeypatch.delenv("EXAMPLE_KEY", raising=False)
+    (finding,) = found(pipeline.embedder)
+    assert finding.kind == "key-missing"
+    assert "export EXAMPLE_KEY=" in finding.fix
+    monkeypatch.setenv("EXAMPLE_KEY", "sk-1234")
+    (finding,) = found(pipeline.embedder)
+    assert finding.grade is Grade.FINE
+    assert "sk-1234" not in str(finding)
+
+
+def test_the_module_of_a_function(project: DvcProject) -> None:
+    settings("{kind: tfidf, dim: 64}", "{kind: callable, function: 'our_vectors:embed'}")(project)
+    (finding,) = found(pipeline.embedder)
+    assert finding.kind == "function-missing"
+    (project.root / "our_vectors.py").write_text("raise SystemExit('doctor ran it')\n")
+    assert kinds(found(pipeline.embedder)) == []
 
 
 # --- traces and holdout ----------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from tracer_cli import __version__
 from tracer_cli.compile.emit import scalar
 from tracer_cli.config.paths import normal
-from tracer_cli.config.schema import Config
+from tracer_cli.config.schema import Config, EndpointEmbedder, SentenceTransformersEmbedder
 from tracer_cli.errors import ProgramError
 from tracer_cli.programs.dvc import dvc
 from tracer_cli.programs.git import git, is_repository
@@ -136,14 +136,17 @@ def job_text(service: Service, place: Place, config: Config, python: str = "", p
         hint="the last one reads the DVC remote" if found else "add what reads your DVC remote: dvc-s3, dvc-gs, ...",
         policy="" if policy == ".tracer" else f" {shlex.quote(policy)}",
         report=normal(config.outputs.report),
+        key=config.embedder.key_env if isinstance(config.embedder, EndpointEmbedder) else None,
     )
 
 
 def constraints_text(config: Config) -> str:
     """The versions in this environment of what tracer-cli stands on: they decide the bytes that a stage writes."""
     names = [name for name, extra in _requirements() if extra is None]
-    if config.embedder.kind == "sentence-transformers":
-        names += [*(name for name, extra in _requirements() if extra == "embeddings"), "torch", "transformers"]
+    wanted = _extra(config)
+    if wanted is not None:
+        names += [*(name for name, extra in _requirements() if extra == wanted), "torch", "transformers"]
+        names += [f"optimum-{'intel' if wanted == 'openvino' else 'onnx'}", wanted] if wanted != "embeddings" else []
     lines = []
     for name in sorted(set(names)):
         try:
@@ -172,11 +175,16 @@ def _requirements() -> list[tuple[str, str | None]]:
 
 
 def _install(config: Config, plugins: list[str]) -> str:
-    embeddings = config.embedder.kind == "sentence-transformers"
-    package = f'"tracer-cli[embeddings]=={__version__}"' if embeddings else f"tracer-cli=={__version__}"
+    extra = _extra(config)
+    package = f'"tracer-cli[{extra}]=={__version__}"' if extra else f"tracer-cli=={__version__}"
     # PyTorch without CUDA: the local version +cpu goes before the one of the same number.
-    index = " --extra-index-url https://download.pytorch.org/whl/cpu" if embeddings else ""
+    index = " --extra-index-url https://download.pytorch.org/whl/cpu" if extra else ""
     return f"pip install -c {CONSTRAINTS}{index} {' '.join([package, *plugins])}"
+
+
+def _extra(config: Config) -> str | None:
+    """The extra of tracer-cli that the embedder needs."""
+    return config.embedder.extra if isinstance(config.embedder, SentenceTransformersEmbedder) else None
 
 
 def _plugins(place: Place) -> list[str]:

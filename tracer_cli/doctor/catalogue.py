@@ -416,8 +416,22 @@ EXTRA_MISSING = Kind(
     "extra-missing",
     BROKEN,
     "The stage embed fails, and so does a policy that embeds text.",
-    "{python} -m pip install 'tracer-cli[embeddings]' (where the package index would bring a CUDA build of PyTorch, "
+    "{python} -m pip install 'tracer-cli[{extra}]' (where the package index would bring a CUDA build of PyTorch, "
     "install the CPU build first)",
+)
+KEY_MISSING = Kind(
+    "embedder",
+    "key-missing",
+    WARNING,
+    "A refit with new texts asks the embedder's service for vectors, and so does a policy that is given text.",
+    "export {variable}=... (the key of the service; never write it into a file of the project)",
+)
+FUNCTION_MISSING = Kind(
+    "embedder",
+    "function-missing",
+    BROKEN,
+    "The stage embed fails.",
+    "Bring the module, or mend embedder.function: package.module:function, seen from the folder of tracer.yaml.",
 )
 MODEL_FOLDER = Kind(
     "embedder",

@@ -19,6 +19,7 @@ from tracer_cli.compile.existing import (
     PARAMS_YAML,
     Existing,
     differences,
+    embedder_path,
     existing_dvc,
     existing_params,
     hand_edits,
@@ -29,7 +30,13 @@ from tracer_cli.config.document import KeyPath, key_path, parse
 from tracer_cli.config.load import FILE_NAME
 from tracer_cli.config.paths import dependency, normal
 from tracer_cli.config.resolve import params_of
-from tracer_cli.config.schema import Config, PrecomputedEmbedder, SentenceTransformersEmbedder
+from tracer_cli.config.schema import (
+    CallableEmbedder,
+    Config,
+    EndpointEmbedder,
+    PrecomputedEmbedder,
+    SentenceTransformersEmbedder,
+)
 from tracer_cli.core.splits import HOLDOUT_PERCENTS, auto_holdout_share
 from tracer_cli.doctor import catalogue as kinds
 from tracer_cli.doctor.findings import Finding, counted, fine, several
@@ -44,7 +51,12 @@ from tracer_cli.errors import (
 )
 from tracer_cli.traces.read.files import TraceFile, find_files
 
-EXTRA = ("sentence_transformers", "torch")
+# The modules that tell whether an extra is installed.
+EXTRA = {
+    "embeddings": ("sentence_transformers", "torch"),
+    "onnx": ("sentence_transformers", "torch", "optimum.onnxruntime"),
+    "openvino": ("sentence_transformers", "torch", "openvino", "optimum.intel"),
+}
 
 
 # --- tracer.yaml and what is compiled from it ------------------------------------------------------
@@ -274,8 +286,34 @@ def embedder(project: Project) -> Iterator[Finding]:
         yield from _vectors(project, settings)
     elif isinstance(settings, SentenceTransformersEmbedder):
         yield from _model(project, settings)
+    elif isinstance(settings, EndpointEmbedder):
+        yield from _endpoint(project, settings)
+    elif isinstance(settings, CallableEmbedder):
+        yield from _function(project, settings)
     else:
         yield fine("embedder", f"{settings.kind} needs nothing from outside")
+
+
+def _endpoint(project: Project, settings: EndpointEmbedder) -> Iterator[Finding]:
+    """Whether the key is there; the service itself is not asked."""
+    variable = settings.key_env
+    if variable is None or os.environ.get(variable):
+        yield fine("embedder", f"the endpoint {settings.url}{f' with the key in {variable}' if variable else ''}")
+        return
+    line = project.line_of("embedder", "key_env")
+    text = f"the environment variable {variable}, which embedder.key_env names, is not set"
+    yield kinds.KEY_MISSING.found(text, file=FILE_NAME, line=line, variable=variable)
+
+
+def _function(project: Project, settings: CallableEmbedder) -> Iterator[Finding]:
+    """Whether the module is there; nothing of it is run."""
+    module = settings.function.partition(":")[0]
+    path = embedder_path(project.root, project.config)
+    if path is not None or find_spec(module.partition(".")[0]) is not None:
+        yield fine("embedder", f"the function {settings.function}{f' in {path}' if path else ''}")
+        return
+    line = project.line_of("embedder", "function")
+    yield kinds.FUNCTION_MISSING.found(f"embedder.function: no module {module}", file=FILE_NAME, line=line)
 
 
 def _vectors(project: Project, settings: PrecomputedEmbedder) -> Iterator[Finding]:
@@ -293,10 +331,10 @@ def _model(project: Project, settings: SentenceTransformersEmbedder) -> Iterator
     from tracer_cli.embedders.sentence_transformers import source_of
 
     line = project.line_of("embedder", "model") or project.line_of("embedder")
-    missing = [package for package in EXTRA if find_spec(package) is None]
+    missing = [package for package in EXTRA[settings.extra] if not _installed(package)]
     if missing:
         text = f"embedder kind {settings.kind} needs {' and '.join(missing)}, not installed beside {sys.executable}"
-        yield kinds.EXTRA_MISSING.found(text, file=FILE_NAME, line=line, python=sys.executable)
+        yield kinds.EXTRA_MISSING.found(text, file=FILE_NAME, line=line, python=sys.executable, extra=settings.extra)
     name = settings.model
     try:
         source = source_of(name, project.root)
@@ -311,6 +349,13 @@ def _model(project: Project, settings: SentenceTransformersEmbedder) -> Iterator
         yield fine("embedder", f"the model in the folder {name}")
     else:
         yield from _hub_model(name, line)
+
+
+def _installed(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:  # not even the package that it would be in
+        return False
 
 
 def _hub_model(name: str, line: int | None) -> Iterator[Finding]:

@@ -65,6 +65,11 @@ class SentenceTransformersEmbedder(ModelEmbedder):
     device: Text = Field(default="cpu", description="Device of the computation: cpu, cuda, cuda:1, mps.")
     batch_size: Count = Field(default=64, description="Texts encoded at once.")
 
+    @property
+    def extra(self) -> str:
+        """The extra of tracer-cli that it needs."""
+        return "embeddings" if self.backend == "torch" else self.backend
+
 
 class EndpointEmbedder(ModelEmbedder):
     """A service that turns texts into vectors over HTTP."""
