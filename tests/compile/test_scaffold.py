@@ -2,7 +2,7 @@
 
 import os
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
 
@@ -13,12 +13,13 @@ from tracer_cli import __version__
 from tracer_cli.compile import ci, write
 from tracer_cli.compile.scaffold import next_steps, scaffold
 from tracer_cli.config.load import load_config
+from tracer_cli.config.schema import JsonParse
 from tracer_cli.errors import ConfigError, DataError
 from tracer_cli.programs.git import git
 
 GOLDEN = Path(__file__).parent / "golden"
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
-FILES = [".gitignore", "README.md", "dvc.yaml", "params.yaml", "tracer.schema.json", "tracer.yaml"]
+FILES = [".gitignore", "README.md", "dvc.yaml", "metrics/previous.json", "params.yaml", "tracer.schema.json", "tracer.yaml"]
 
 
 @dataclass
@@ -28,6 +29,8 @@ class Found:
     id: str | None = None
     timestamp: str | None = None
     ground_truth: str | None = None
+    preset: str = "fields"
+    parse: dict[str, object] = field(default_factory=dict)
 
 
 def contents(root: Path) -> dict[str, bytes]:
@@ -95,12 +98,32 @@ def test_another_file_is_copied_once_and_never_over_a_different_one(tmp_path: Pa
     copy = root / "data" / "traces" / "calls 1.jsonl"
     assert copy.read_text() == "one\n"
     assert "data/traces/calls 1.jsonl" in done.written
-    assert load_config(root / "tracer.yaml").traces[0].path == "data/traces/calls 1.jsonl"
+    assert load_config(root / "tracer.yaml").traces[0].path == "data/traces/*.jsonl"
     file.write_text("two\n")
     (root / "tracer.yaml").unlink()
     with pytest.raises(DataError, match="there is another file of this name"):
         scaffold(root, traces=file, found=Found())
     assert copy.read_text() == "one\n"
+
+
+def test_a_copy_beside_other_traces_is_named_alone(tmp_path: Path) -> None:
+    (tmp_path / "new" / "data" / "traces").mkdir(parents=True)
+    (tmp_path / "new" / "data" / "traces" / "other.jsonl").write_text("{}")
+    file = tmp_path / "calls.jsonl"
+    file.write_text("one\n")
+    scaffold(tmp_path / "new", traces=file, found=Found())
+    assert load_config(tmp_path / "new" / "tracer.yaml").traces[0].path == "data/traces/calls.jsonl"
+
+
+def test_a_preset_and_its_parse_are_declared(tmp_path: Path) -> None:
+    file = tmp_path / "calls.jsonl"
+    file.write_text("{}")
+    parse = {"kind": "json", "key": 'a "b": c'}
+    scaffold(tmp_path / "new", traces=file, found=Found(preset="openai-chat", parse=parse))
+    source = load_config(tmp_path / "new" / "tracer.yaml").traces[0]
+    assert source.preset == "openai-chat"
+    assert isinstance(source.parse, JsonParse)
+    assert source.parse.key == 'a "b": c'
 
 
 def test_a_file_where_tracer_writes_is_refused_before_anything_is_written(tmp_path: Path) -> None:

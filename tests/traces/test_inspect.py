@@ -24,7 +24,7 @@ def test_known_names_come_first_in_their_order(tmp_path: Path) -> None:
     ]
     guess = inspect(jsonl(tmp_path / "a.jsonl", rows))
     assert roles(guess) == ("query", "intent", "uuid", "ts", "gold")
-    assert (guess.format, guess.rows, guess.labels) == ("jsonl", 1, 1)
+    assert (guess.format, guess.rows, guess.preset) == ("jsonl", 1, "fields")
 
 
 def test_unknown_names_are_told_apart_by_content(tmp_path: Path) -> None:

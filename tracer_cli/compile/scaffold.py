@@ -6,14 +6,14 @@ import os
 import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from tracer_cli.artifacts import read_bytes, replacing, storage_errors, write_text
 from tracer_cli.compile import ci, pre_commit
 from tracer_cli.compile.emit import scalar
-from tracer_cli.compile.existing import DVC_YAML, PARAMS_YAML, wanted_dvc
+from tracer_cli.compile.existing import DVC_YAML, NO_PREVIOUS, PARAMS_YAML, PREVIOUS, wanted_dvc
 from tracer_cli.compile.text import dvc_text, params_yaml
 from tracer_cli.config.document import parse
 from tracer_cli.config.json_schema import json_schema_text
@@ -49,6 +49,10 @@ class FieldNames(Protocol):
     def timestamp(self) -> str | None: ...
     @property
     def ground_truth(self) -> str | None: ...
+    @property
+    def preset(self) -> str: ...
+    @property
+    def parse(self) -> dict[str, Any]: ...
 
 
 @dataclass
@@ -90,6 +94,7 @@ def scaffold(
         config = _first_config(root, name, traces, found, done)
     _write_missing(root / DVC_YAML, dvc_text(wanted_dvc(root, config, None)), done)
     _write_missing(root / PARAMS_YAML, params_yaml(config), done)
+    _write_missing(root / PREVIOUS, NO_PREVIOUS, done, root)
     _write_missing(root / "tracer.schema.json", json_schema_text(), done)
     _write_missing(root / "README.md", _render("README.md.j2", project=config.project, **_outputs(config)), done)
     _ignore(root / ".gitignore", ["/artifacts", f"/{normal(config.outputs.policy)}", "/dvc_plots"], done)
@@ -154,12 +159,19 @@ def _first_config(
     root: Path, name: str | None, traces: Path | None, found: FieldNames | None, done: Scaffold
 ) -> Config:
     place = _place_of_traces(root, traces)
+    preset = found.preset if found else "fields"
     text = _render(
         f"{FILE_NAME}.j2",
         project=name or root.resolve().name or "tracer",
-        path=place.as_posix() if traces else (TRACES_FOLDER / "*.jsonl").as_posix(),
+        path=_pattern(root, place) if traces else (TRACES_FOLDER / "*.jsonl").as_posix(),
         guessed=found is not None,
-        fields=[(key, getattr(found, key, None), alternative) for key, alternative in _FIELDS.items()],
+        preset=preset,
+        parse=found.parse if found else {},
+        fields=[
+            (key, getattr(found, key, None), alternative)
+            for key, alternative in _FIELDS.items()
+            if preset == "fields" or key == "ground_truth"
+        ],
     )
     config = config_from(parse(text, str(root / FILE_NAME)), root)
     if traces is None:
@@ -186,6 +198,14 @@ def _place_of_traces(root: Path, traces: Path | None) -> Path:
     if (root / copy).exists() and read_bytes(root / copy) != read_bytes(traces):
         raise DataError(f"{root / copy}: there is another file of this name; remove it, or rename {traces}")
     return copy
+
+
+def _pattern(root: Path, place: Path) -> str:
+    """`place` as a path of tracer.yaml: all files of its kind when it is alone in a folder of its own, so that
+    `tracer update` can put others beside it."""
+    kind = "".join(place.suffixes[-2:] if place.suffix in (".gz", ".zst") else place.suffixes[-1:])
+    beside = {path.name for path in (root / place.parent).glob(f"*{kind}")} - {place.name}
+    return (place.parent / f"*{kind}").as_posix() if place.parent == TRACES_FOLDER and not beside else place.as_posix()
 
 
 def _render(template: str, **values: object) -> str:

@@ -69,7 +69,8 @@ def locate(loc: KeyPath) -> Spot:
 class Key:
     """A key of tracer.yaml. meaning: what the model says about it; node: its schema, with the default if it has one.
 
-    kind: the `kind` that its section must have, as the path of that section and the word or words; None when any has the key.
+    kind: the `kind` that its section must have, as the path of that section and the word or words; None when any has
+    the key.
     """
 
     meaning: str

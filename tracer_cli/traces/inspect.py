@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from tracer_cli.errors import DataError
 from tracer_cli.traces.fields import LABEL_ALIASES, TEXT_ALIASES, shown_fields
 from tracer_cli.traces.read.files import TraceFile, trace_file
 from tracer_cli.traces.read.records import read_records, sample_fields
+from tracer_cli.traces.recognise import parse_of, preset_name
 
 SAMPLE_ROWS = 2000
 
@@ -30,19 +31,21 @@ LABEL_CHARACTERS = 60
 class Guess:
     """What a file seems to hold. fields: all names found; id, timestamp, ground_truth: None when there is none.
 
-    rows: how many were looked at, at most SAMPLE_ROWS; labels: the distinct labels among them.
+    text, label: None where a preset knows where they are. preset, parse: as in tracer.yaml; parse {}: the default.
+    rows: how many were looked at, at most SAMPLE_ROWS.
     """
 
     path: Path
     format: str
     fields: tuple[str, ...]
-    text: str
-    label: str
+    text: str | None
+    label: str | None
     id: str | None
     timestamp: str | None
     ground_truth: str | None
     rows: int
-    labels: int
+    preset: str = "fields"
+    parse: dict[str, Any] = field(default_factory=dict)
 
 
 def inspect(path: Path) -> Guess:
@@ -65,6 +68,16 @@ def inspect(path: Path) -> Guess:
         raise DataError(f"{path}: no row can be read ({reason})")
     if file.format == "csv":
         _require_header(file, fields, rows)
+    preset = preset_name(rows)
+    if preset == "openai-batch":
+        raise DataError(
+            f"{path}: it is a file of the OpenAI batch API, whose inputs and outputs are two files. Run `tracer init` "
+            "without it, and name both in tracer.yaml: path: the input file, preset: openai-batch, results: the output "
+            "file (docs/traces.md)"
+        )
+    if preset != "fields":
+        parse = parse_of(file, preset)
+        return Guess(path, file.format, tuple(fields), None, None, None, None, None, len(records), preset, parse)
     ground_truth = _known(TRUTH_ALIASES, fields)
     id, timestamp = _known(ID_ALIASES, fields), _known(TIMESTAMP_ALIASES, fields)
     texts = {field: _texts(rows, field) for field in fields if field not in (ground_truth, id, timestamp)}
@@ -79,7 +92,6 @@ def inspect(path: Path) -> Guess:
         timestamp=timestamp,
         ground_truth=ground_truth,
         rows=len(records),
-        labels=len(set(texts[label])),
     )
 
 
@@ -122,9 +134,9 @@ def _repeats(values: Sequence[str]) -> bool:
 
 def _require_header(file: TraceFile, fields: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
     """A name that occurs as a value in its own column is a value: the first line is data."""
-    for field in fields:
-        if field and any(row[field] == field for row in rows):
+    for name in fields:
+        if name and any(row[name] == name for row in rows):
             raise DataError(
-                f"{file.path}: the file seems to have no header: its first line holds {field!r}, which is a value of "
+                f"{file.path}: the file seems to have no header: its first line holds {name!r}, which is a value of "
                 "later lines too. Put a line with the names above it, for example `input,teacher`"
             )
