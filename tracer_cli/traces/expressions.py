@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
 
-_STEP = re.compile(r"""\[(-?\d+)\]|(?:^|\.)(?:"((?:[^"\\]|\\.)*)"|([^.\[\]"]+))""")
+from tracer_cli.traces.read.records import Number
+
+_STEP = re.compile(r"""\[(-?\d{1,9})\]|(?:^|\.)(?:"((?:[^"\\]|\\.)*)"|([^.\[\]"]+))""")
 
 
 class _Missing:
@@ -20,7 +22,7 @@ class _Missing:
 MISSING: Final = _Missing()
 
 # Numbers stay as they are written, as in the readers.
-_decoder = json.JSONDecoder(parse_float=str, parse_int=str, parse_constant=float)
+_decoder = json.JSONDecoder(parse_float=Number, parse_int=Number, parse_constant=float)
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,7 @@ class Expression:
         """The value, or MISSING. A field that is called exactly like the whole expression comes first."""
         if self.text in fields:
             return fields[self.text]
-        return self.inside(fields) if len(self.steps) > 1 else MISSING
+        return self.inside(fields)
 
     def inside(self, value: Any) -> Any:
         """The value that the steps lead to from `value`; text on the way that is JSON itself is looked into."""
@@ -68,7 +70,7 @@ def parse(text: str) -> Expression:
         position, quoted, name = match.groups()
         steps.append(int(position) if position else re.sub(r"\\(.)", r"\1", quoted) if quoted is not None else name)
         end = match.end()
-    if end != len(text) or not steps or not isinstance(steps[0], str):
+    if end != len(text) or not steps or not isinstance(steps[0], str) or text.startswith("."):
         return Expression(text, (text,))
     return Expression(text, tuple(steps))
 

@@ -8,13 +8,17 @@ from dataclasses import dataclass
 from tracer_cli.config.schema import TraceSource
 from tracer_cli.errors import ConfigError
 from tracer_cli.traces.calls import ORIGINS, Call, UnusableError
-from tracer_cli.traces.labels import LabelParser
+from tracer_cli.traces.labels import LabelParser, compiled
 from tracer_cli.traces.text import normalise, sample_position, split_bound
 from tracer_cli.traces.timestamps import parse_timestamp
 from tracer_cli.traces.values import optional_text, required_text
 
 # CSV has no types: these are how programs write the number that is none.
 CSV_NAN = ("NaN", "nan")
+
+SMALLEST_WEIGHT, LARGEST_WEIGHT = 0.000001, 1_000_000
+
+_NUMBER = re.compile(r"\s*[-+]?\d+(\.\d*)?([eE][-+]?\d+)?\s*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +40,10 @@ class RowMaker:
     def __init__(self, source: TraceSource, seed: int) -> None:
         self._source = source
         self._seed = seed
-        self._since, self._until = (_time(source, name) for name in ("since", "until"))
+        _check_weight(source)
+        self._since, self._until = _window(source)
         self._windowed = self._since is not None or self._until is not None
-        self._pattern = None if source.text_pattern is None else re.compile(source.text_pattern)
+        self._pattern = None if source.text_pattern is None else compiled(source.text_pattern, "text_pattern")
         self._bound = None if source.sample == 1 else split_bound(source.sample)
         self._parsers: dict[str, LabelParser] = {}
 
@@ -102,11 +107,33 @@ def _origin(value: object) -> str:
     return text
 
 
+def _check_weight(source: TraceSource) -> None:
+    """Votes are added up as decimals with six places."""
+    if not SMALLEST_WEIGHT <= source.weight <= LARGEST_WEIGHT:
+        raise ConfigError(
+            f"traces: `weight` of {source.path} is {source.weight:g}; expected a number from {SMALLEST_WEIGHT:f} to "
+            f"{LARGEST_WEIGHT:,}"
+        )
+
+
+def _window(source: TraceSource) -> tuple[int | None, int | None]:
+    since, until = _time(source, "since"), _time(source, "until")
+    if since is not None and until is not None and since >= until:
+        raise ConfigError(
+            f"traces: `until` of {source.path} is {source.until!r}, which is not after `since`: {source.since!r}; "
+            "no trace could count"
+        )
+    return since, until
+
+
 def _time(source: TraceSource, name: str) -> int | None:
     value = getattr(source, name)
     if value is None:
         return None
-    time = parse_timestamp(value)
+    time = None if _NUMBER.fullmatch(value) else parse_timestamp(value)  # a number could be seconds, days or a year
     if time is None:
-        raise ConfigError(f"traces: `{name}` of {source.path} is {value!r}; expected a date or time such as 2026-01-31")
+        raise ConfigError(
+            f"traces: `{name}` of {source.path} is {value!r}; expected a date or time such as 2026-01-31 or "
+            "2026-01-31T12:00:00Z: a refit must not depend on the day on which it runs"
+        )
     return time

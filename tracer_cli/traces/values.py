@@ -8,6 +8,7 @@ from typing import Any
 
 from tracer_cli.traces.calls import UnusableError
 from tracer_cli.traces.expressions import MISSING
+from tracer_cli.traces.read.parquet import Unreadable
 
 
 def required_text(value: Any, role: str, place: str, longest: int, setting: str) -> str:
@@ -41,6 +42,8 @@ def scalar_text(value: Any, what: str) -> str:
             return value.decode("utf-8")
         except UnicodeDecodeError:
             raise UnusableError(f"{what} is not UTF-8") from None
+    elif isinstance(value, Unreadable):
+        raise UnusableError(f"{what} cannot be read: {value.reason}")
     elif isinstance(value, float) and not math.isfinite(value):
         raise UnusableError(f"{what} is {'NaN' if math.isnan(value) else 'infinite'}")
     else:

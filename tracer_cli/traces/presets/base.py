@@ -40,7 +40,10 @@ class Preset:
         self._unseen = dict(self._own)
 
     def read(self, files: list[TraceFile]) -> Iterator[Found]:
-        """Every record of every file, in their order. A record without fields has a problem, and is rejected."""
+        """Every record of every file, in their order. A record without fields has a problem, and is rejected.
+
+        Records are read ahead of `call`, also those of the next file: what `call` needs to know comes with the file.
+        """
         for file in files:
             for record in read_records(file, self.columns(), self.scratch):
                 yield file, record
