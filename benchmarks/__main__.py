@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from benchmarks.commands import compare, peer_env, table, validity
+from benchmarks.commands import compare, flywheel, peer_env, table, validity
 from benchmarks.commands.speed import speed
 
 
@@ -13,7 +13,7 @@ def main() -> None:
     """Compare tracer with its peers, check its guarantee, and time it."""
 
 
-for command in (peer_env.command, compare.command, validity.command, table.command, speed):
+for command in (peer_env.command, compare.command, validity.command, flywheel.command, table.command, speed):
     main.add_command(command)
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 STAGES = ("resolve", "ingest", "embed", "train", "calibrate", "guard", "report")
 
 # Raised by one whenever what a stage computes from the same inputs changes: DVC then runs it again.
-STAGE_VERSIONS = {"ingest": 3, "embed": 1, "train": 2, "calibrate": 2, "guard": 5, "report": 4}
+STAGE_VERSIONS = {"ingest": 3, "embed": 1, "train": 3, "calibrate": 3, "guard": 5, "report": 4}
 
 MANIFEST_SCHEMA = 2
 
@@ -95,6 +95,11 @@ class Layout:
     @property
     def traces_metrics(self) -> Path:
         return self.work / "metrics" / "traces.json"
+
+    @property
+    def previous(self) -> Path:
+        """Facts of the policy before the last `tracer update`, in git; {} before the first. See `report.changes`."""
+        return self.work / "metrics" / "previous.json"
 
     # embed: float32 (rows, dim), row i belongs to row i of the table of the same name
     @property

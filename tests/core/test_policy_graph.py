@@ -179,6 +179,19 @@ def test_blends_with_every_acceptor_and_number_of_stages(labels: int, kind: acce
         assert (got.accept_scores > 0.5).any() and ((got.accept_scores > 0) & (got.accept_scores < 0.5)).any()
 
 
+@pytest.mark.parametrize("stages", [1, 2])
+def test_rows_that_weigh_differently(stages: int) -> None:
+    """The vote reads the neighbours' weights, which the graph then holds; without weights it holds none."""
+    rng, plain = np.random.default_rng(0), fit_rows(240, 6, 16, 1.2)
+    rows = replace(plain, weights=rng.choice([0.1, 1.0, 12.0], 240))
+    blend = {"kernel_ridge": 1, "nearest_neighbours": 2}
+    built = build(rows, {kind: cross(kind, rows, FIXED[kind]) for kind in blend}, blend, stages=stages)
+    got = check(built, queries_for(rows), 0.8)
+    without = build(plain, {kind: cross(kind, plain, FIXED[kind]) for kind in blend}, blend, stages=stages)
+    assert (got.labels != check(without, queries_for(rows), 0.8).labels).mean() > 0.05
+    assert b"neighbour_weights" in built.graph() and b"neighbour_weights" not in without.graph()
+
+
 def test_150_labels() -> None:
     arguments = (300, 150, 24, 0.3)
     zoo = {name: member(name, *arguments) for name in ("kernel_ridge", "logistic_regression")}

@@ -1,6 +1,6 @@
 """Everything that is decided before the guard: surrogate, acceptor, method, filters, and the order of the tests.
 
-Reads out-of-fold predictions of the fit rows and nothing else.
+Reads out-of-fold predictions of the fit rows and nothing else; what is decided is decided on those that are evidence.
 """
 
 from __future__ import annotations
@@ -55,9 +55,9 @@ class Planned:
 
 @dataclass(frozen=True)
 class Calibration:
-    """policy: what the graph is built from; method: at the deployed target; figures: out of fold, filters applied;
-    distances: (n,) out of fold; cascade: the second stage, for method rsb; planned: for each target, ascending;
-    tried: the blends, the chosen one first; label_checks: where per_label_min is set."""
+    """policy: what the graph is built from; method: at the deployed target; figures: of the evidence out of fold,
+    filters applied; distances: of the same rows; cascade: the second stage, for method rsb; planned: for each target,
+    ascending; tried: the blends, the chosen one first; label_checks: where per_label_min is set."""
 
     policy: Policy
     method: str
@@ -72,7 +72,8 @@ class Calibration:
 
 def calibrate(data: FitData, probabilities: Mapping[str, NDArray[np.float32]], settings: Settings) -> Calibration:
     """probabilities: each zoo member's, out of fold, (n, n_labels), temperature-scaled."""
-    rows = Rows.of(data, probabilities)
+    everything = Rows.of(data, probabilities)
+    rows = everything if data.evidence is None else everything.at(np.flatnonzero(data.evidence))
     delta = 1 - settings.confidence
 
     def planner_for(some: Rows) -> Planner:
@@ -80,14 +81,19 @@ def calibrate(data: FitData, probabilities: Mapping[str, NDArray[np.float32]], s
 
     some, planner = rows.thinned(SELECTION_ROWS), planner_for(rows)
     tried = selection.choose_blend(some, planner_for(some), settings.target, settings.blend)
-    distances = 1.0 - rows.neighbours.similarities[:, 0].astype(np.float64)
+    distances = _distances(rows)
     filters = Filters(_limit(distances, settings.distance_quantile), np.zeros(data.n_labels, bool))
     first = selection.filtered(selection.candidate(tried[0].blend, rows, settings.acceptor), filters, distances)
     method, proposal = selection.choose_method(first, planner, settings.target, settings.method)
     expected = {method: proposal.expected_coverage}
     figures, two = first, None
     if settings.method in ("auto", "rsb"):
-        two = cascade.build(first, proposal, data, settings.seed, settings.acceptor)
+        others = None
+        if data.evidence is not None:
+            unjudged = everything.at(np.flatnonzero(~data.evidence))
+            others = selection.applied(first, unjudged, settings.acceptor)
+            others = selection.filtered(others, filters, _distances(unjudged))
+        two = cascade.build(first, proposal, data, settings.seed, settings.acceptor, others)
         if two is not None:
             combined = selection.filtered(two.combined, filters, distances)
             walk = planner.propose(combined.scores, combined.agrees, settings.target)
@@ -114,13 +120,18 @@ def calibrate(data: FitData, probabilities: Mapping[str, NDArray[np.float32]], s
     return Calibration(policy, method, figures, distances, two, planned, tried, checks, expected)
 
 
+def _distances(rows: Rows) -> NDArray[np.float64]:
+    return 1.0 - rows.neighbours.similarities[:, 0].astype(np.float64)
+
+
 def _limit(distances: NDArray[np.float64], quantile: float | None) -> float | None:
     """The distance beyond which an input is unlike the fit rows; rounded up, so that a rounding error defers nobody."""
     return None if quantile is None else float(np.quantile(distances, quantile, method="higher")) + 1e-6
 
 
 def _policy(data: FitData, first: Candidate, two: Cascade | None, filters: Filters, kind: acceptor.Kind) -> Policy:
-    reference = Reference(data.vectors[data.reference], data.labels[data.reference], data.k)
+    votes = None if data.votes is None else data.votes[data.reference]
+    reference = Reference(data.vectors[data.reference], data.labels[data.reference], data.k, votes)
     stages = [_stage(first, kind)]
     if two is not None:
         stages.append(_stage(two.second, kind))

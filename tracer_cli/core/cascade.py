@@ -27,7 +27,7 @@ SECOND = "rsb.second"
 @dataclass(frozen=True)
 class Cascade:
     """switch: the first stage's threshold; fitted: the second surrogate; second: its figures on the residual rows;
-    combined: label, agreement and score of all rows."""
+    combined: label, agreement and score of all rows; both of the evidence."""
 
     switch: float
     fitted: CrossFit
@@ -36,21 +36,32 @@ class Cascade:
 
 
 def build(
-    first: Candidate, proposal: Proposal, data: FitData, seed: int, kind: Kind = "logistic_regression"
+    first: Candidate,
+    proposal: Proposal,
+    data: FitData,
+    seed: int,
+    kind: Kind = "logistic_regression",
+    others: Candidate | None = None,
 ) -> Cascade | None:
     """Fit the second stage on the rows that the first defers out of fold; None where they are too few to learn from.
 
+    first: of the evidence; others: of the rows of `data` that are none, which the second stage learns from too.
     proposal: the first stage's walk at the deployed target; the switch is its threshold nearest to the coverage that
     it is expected to certify. The residual may lack labels: the second surrogate never says those.
     """
     switch = proposal.expected_threshold
     residual = np.flatnonzero(first.scores < switch)
-    part = data.at(residual)
-    if len(residual) < FEWEST_ROWS or len(np.unique(part.labels)) < 2 or len(np.unique(part.folds)) < 2:
+    judged = data.judged(np.arange(len(data.labels)))[residual]
+    learnt = judged
+    if others is not None:
+        assert data.evidence is not None, "rows that are no evidence are told by `data`"
+        learnt = np.union1d(judged, np.flatnonzero(~data.evidence)[others.scores < switch])
+    part = data.at(learnt)
+    if len(residual) < FEWEST_ROWS or len(np.unique(part.labels)) < 2 or len(np.unique(data.folds[judged])) < 2:
         return None
     fitted = surrogates.cross_fit("logistic_regression", SETTINGS, part, seed)
-    rows = Rows.of(data, {}).at(residual)
-    second = candidate({SECOND: 1}, replace(rows, probabilities={SECOND: fitted.out_of_fold}), kind)
+    own = {SECOND: part.judged(fitted.out_of_fold)}
+    second = candidate({SECOND: 1}, replace(Rows.of(data, {}).at(judged), probabilities=own), kind)
     return Cascade(switch, fitted, second, _combined(first, second, residual))
 
 

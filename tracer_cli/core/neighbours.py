@@ -22,10 +22,12 @@ SMALLEST = 1e-30
 
 @dataclass(frozen=True)
 class Neighbours:
-    """similarities: (n, k) float32, descending; labels: (n, k) the neighbours' label indices."""
+    """similarities: (n, k) float32, descending; labels: (n, k) the neighbours' label indices; weights: (n, k) what
+    their votes count, None: all alike."""
 
     similarities: NDArray[np.float32]
     labels: NDArray[np.int64]
+    weights: NDArray[np.float32] | None = None
 
 
 def levels(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -51,7 +53,12 @@ def unit_rows(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray(whole * inverse_norms(whole), np.float32)
 
 
-def nearest(similarity: NDArray[np.float32], reference_labels: NDArray[np.int64], k: int) -> Neighbours:
+def nearest(
+    similarity: NDArray[np.float32],
+    reference_labels: NDArray[np.int64],
+    k: int,
+    reference_weights: NDArray[np.float32] | None = None,
+) -> Neighbours:
     """The k largest of each row of `similarity` (n, r), r >= k.
 
     Equal similarities go to the row that comes first, as in ONNX TopK.
@@ -68,8 +75,9 @@ def nearest(similarity: NDArray[np.float32], reference_labels: NDArray[np.int64]
         top = np.broadcast_to(np.arange(k), (len(similarity), k))
     values = np.take_along_axis(similarity, top, axis=1)
     order = np.argsort(-values, axis=1, kind="stable")
-    labels = reference_labels[np.take_along_axis(top, order, axis=1)]
-    return Neighbours(np.take_along_axis(values, order, axis=1), labels)
+    rows = np.take_along_axis(top, order, axis=1)
+    weights = None if reference_weights is None else reference_weights[rows]
+    return Neighbours(np.take_along_axis(values, order, axis=1), reference_labels[rows], weights)
 
 
 def find(
@@ -78,34 +86,49 @@ def find(
     reference_labels: NDArray[np.int64],
     k: int,
     block: int = 1024,
+    reference_weights: NDArray[np.float32] | None = None,
 ) -> Neighbours:
     """The k reference rows most similar to each query.
 
     queries: (n, dim) and reference: (r, dim), both of unit rows, r >= k. Memory: block * r floats.
     """
-    similarities = np.empty((len(queries), k), np.float32)
-    labels = np.empty((len(queries), k), np.int64)
+    result = _empty(len(queries), k, reference_weights is not None)
     for start in range(0, len(queries), block):
-        part = nearest(queries[start : start + block] @ reference.T, reference_labels, k)
-        similarities[start : start + block], labels[start : start + block] = part.similarities, part.labels
-    return Neighbours(similarities, labels)
+        similarity = queries[start : start + block] @ reference.T
+        _put(result, slice(start, start + block), nearest(similarity, reference_labels, k, reference_weights))
+    return result
+
+
+def _empty(rows: int, k: int, weighted: bool) -> Neighbours:
+    weights = np.empty((rows, k), np.float32) if weighted else None
+    return Neighbours(np.empty((rows, k), np.float32), np.empty((rows, k), np.int64), weights)
+
+
+def _put(result: Neighbours, rows: slice | NDArray[np.bool_], part: Neighbours) -> None:
+    result.similarities[rows], result.labels[rows] = part.similarities, part.labels
+    if result.weights is not None:
+        result.weights[rows] = part.weights
 
 
 def out_of_fold(
-    vectors: NDArray[np.float32], labels: NDArray[np.int64], folds: NDArray[np.int64], k: int
+    vectors: NDArray[np.float32],
+    labels: NDArray[np.int64],
+    folds: NDArray[np.int64],
+    k: int,
+    weights: NDArray[np.float32] | None = None,
 ) -> Neighbours:
     """The k nearest rows of the other folds, for every row: what its out-of-fold surrogate could know.
 
-    vectors: (n, dim) unit rows; labels, folds: (n,). Beyond MAX_REFERENCE rows the other folds are thinned.
+    vectors: (n, dim) unit rows; labels, folds, weights: (n,). Beyond MAX_REFERENCE rows the other folds are thinned.
     """
-    similarities = np.empty((len(vectors), k), np.float32)
-    found = np.empty((len(vectors), k), np.int64)
+    result = _empty(len(vectors), k, weights is not None)
     for fold in np.unique(folds):
         held = folds == fold
         reference = thinned(np.flatnonzero(~held), MAX_REFERENCE)
-        part = find(vectors[held], vectors[reference], labels[reference], k)
-        similarities[held], found[held] = part.similarities, part.labels
-    return Neighbours(similarities, found)
+        votes = None if weights is None else weights[reference]
+        part = find(vectors[held], vectors[reference], labels[reference], k, reference_weights=votes)
+        _put(result, held, part)
+    return result
 
 
 def thinned(candidates: NDArray[np.intp], limit: int) -> NDArray[np.intp]:

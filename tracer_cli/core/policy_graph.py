@@ -30,11 +30,13 @@ from tracer_cli.core.selection import Blend, Filters, blended
 
 @dataclass(frozen=True)
 class Reference:
-    """The rows whose neighbourhood is looked at: vectors (r, dim), label indices (r,), and k."""
+    """The rows whose neighbourhood is looked at: vectors (r, dim), label indices (r,), and k; votes: (r,) what each
+    counts in a weighted vote, None: all alike."""
 
     vectors: NDArray[np.float32]
     labels: NDArray[np.int64]
     k: int
+    votes: NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,8 @@ def build(policy: Policy, models: Mapping[str, bytes]) -> bytes:
 
 
 def _neighbourhood(g: GraphBuilder, reference: Reference) -> None:
-    """`similarity`, `neighbour_similarity`, `neighbour_labels`, what the acceptors read of them, and `distance`."""
+    """`similarity`, `neighbour_similarity`, `neighbour_labels` and, where rows have weights, `neighbour_weights`; what
+    the acceptors read of them, and `distance`."""
     last_axis = g.constant("last_axis", [1])
     g.constant("one", 1.0)
     g.constant("least_probability", float(MIN_PROBABILITY))
@@ -96,6 +99,9 @@ def _neighbourhood(g: GraphBuilder, reference: Reference) -> None:
     )
     reference_labels = g.constant("reference_labels", reference.labels.astype(np.int64))
     g.node("Gather", [reference_labels, "neighbour_row"], "neighbour_labels", axis=0)
+    if reference.votes is not None:
+        reference_votes = g.constant("reference_votes", reference.votes)
+        g.node("Gather", [reference_votes, "neighbour_row"], "neighbour_weights", axis=0)
     k = min(FARTHEST_RANK, reference.k)
     ranks = g.constant("ranks", [0, min(MIDDLE_RANK, k) - 1, k - 1])
     g.node("Gather", ["neighbour_similarity", ranks], "similarities", axis=1)

@@ -21,7 +21,7 @@ Blend = dict[str, int]
 
 @dataclass(frozen=True)
 class Rows:
-    """The out-of-fold rows that candidates are judged on.
+    """Out-of-fold rows; candidates are judged on those that are evidence.
 
     probabilities: of each zoo member, (n, n_labels); neighbours: of the same rows, out of fold; labels, folds: (n,).
     """
@@ -70,15 +70,29 @@ def blended(probabilities: Mapping[str, Floats], blend: Blend) -> Floats:
 
 def candidate(blend: Blend, rows: Rows, kind: Kind = "logistic_regression") -> Candidate:
     """Score a blend of zoo members out of fold; kind: of the acceptor."""
-    probabilities = blended(rows.probabilities, blend)
-    predicted = probabilities.argmax(axis=1).astype(np.int64)
+    probabilities, predicted, alone = _said(blend, rows)
     agrees = predicted == rows.labels
-    alone = np.column_stack([rows.probabilities[name].argmax(axis=1) for name in blend])
     past = acceptor.out_of_fold_history(predicted, agrees, rows.folds, rows.n_labels)
     values = acceptor.features(probabilities, rows.neighbours, alone, past)
     scores = acceptor.out_of_fold_scores(values, agrees, rows.folds, kind)
     history = acceptor.label_history(predicted, agrees, rows.n_labels)
     return Candidate(blend, predicted, agrees, values, scores, history)
+
+
+def applied(item: Candidate, rows: Rows, kind: Kind = "logistic_regression") -> Candidate:
+    """The same blend on other rows, which had no part in its acceptor: scored as inputs to come will be."""
+    probabilities, predicted, alone = _said(item.blend, rows)
+    values = acceptor.features(probabilities, rows.neighbours, alone, item.history[predicted])
+    scores = acceptor.fit(item.features, item.agrees, kind).score(values)
+    scores = np.maximum(scores, acceptor.MIN_SCORE)
+    return Candidate(item.blend, predicted, predicted == rows.labels, values, scores, item.history)
+
+
+def _said(blend: Blend, rows: Rows) -> tuple[Floats, NDArray[np.int64], NDArray[np.int64]]:
+    """The blend's probabilities and labels, and (n, members) the labels that each member would give alone."""
+    probabilities = blended(rows.probabilities, blend)
+    alone = np.column_stack([rows.probabilities[name].argmax(axis=1) for name in blend])
+    return probabilities, probabilities.argmax(axis=1).astype(np.int64), alone
 
 
 @dataclass(frozen=True)

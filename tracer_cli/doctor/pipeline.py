@@ -216,7 +216,7 @@ def holdout(project: Project) -> Iterator[Finding]:
     try:
         metrics = read_json(path)
         rows = int(metrics["holdout_rows"])
-        distinct = rows + int(metrics["fit_rows"])
+        distinct = rows + int(metrics["fit_rows"]) - int(metrics.get("deferred_texts", 0))  # those are no evidence
     except (StorageError, KeyError, TypeError, ValueError) as error:
         if name not in project.conflicts:
             yield kinds.METRICS_UNREADABLE.found(f"it cannot be read: {error!r}", file=name, path=name)

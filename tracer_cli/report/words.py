@@ -72,9 +72,10 @@ def evidence(manifest: dict[str, Any]) -> str:
     """What stands behind the certificate, and what it assumes."""
     if manifest["evidence"] == "holdout":
         return f"{manifest['holdout_rows']:,} texts that nothing was fitted on; holds for any number of texts"
+    rows, held = deployed(manifest)["evidence_rows"], manifest["holdout_rows"]
     return (
-        f"{deployed(manifest)['evidence_rows']:,} texts, {manifest['fit_rows']:,} of them out of fold and "
-        f"{manifest['holdout_rows']:,} held out. Assumes many texts, and models that change little when a few texts "
+        f"{rows:,} texts, {rows - held:,} of them out of fold and {held:,} held out. "
+        "Assumes many texts, and models that change little when a few texts "
         "change (Bayle et al. 2020); it is not exact for every number of texts, and is tested at half the error level, "
         "because out-of-fold texts also chose the model. What runs is the average of the "
         "fold models, which is what the out-of-fold texts measured"
@@ -126,6 +127,67 @@ def label_note(entry: dict[str, Any]) -> str:
     if check is not None and check["outcome"] != "reached":
         return f"{check['outcome']}: {check['agreed']} of {check['handled']} out of fold"
     return "too little evidence" if entry["little_evidence"] else ""
+
+
+ORIGINS = {
+    "organic": "from before any policy, or from all of the traffic",
+    "audit": "sent to the teacher whatever the policy decided: evidence, like the organic ones",
+    "deferred": "sent to the teacher because the policy deferred them: trained on, and no evidence",
+}
+
+
+def origins(traces: dict[str, Any]) -> dict[str, int]:
+    """How many distinct texts came from where; traces: metrics/traces.json. A text of several counts for the first."""
+    audit, deferred = traces.get("audit_texts", 0), traces.get("deferred_texts", 0)
+    return {"organic": traces["distinct_texts"] - audit - deferred, "audit": audit, "deferred": deferred}
+
+
+def contexts(teacher: dict[str, Any]) -> list[dict[str, Any]]:
+    """The teacher's instructions, the most frequent first, each with the share of the rows that had any; the last
+    entry stands for those that are not listed. teacher: teacher.json."""
+    listed, others = teacher["contexts"], teacher["rows_of_others"]
+    total = sum(context["rows"] for context in listed) + others
+    entries = [{**context, "share": context["rows"] / total} for context in listed]
+    if others:
+        unlisted = teacher["contexts_seen"] - len(listed)
+        entries.append({"rows": others, "share": others / total, "unlisted": unlisted})
+    return entries
+
+
+def taught(count: int) -> str:
+    """How many instructions the teacher had."""
+    return "one set of instructions" if count == 1 else f"{count:,} different sets of instructions"
+
+
+def teacher_changes(teacher: dict[str, Any]) -> list[str]:
+    """A sentence for each way in which the teacher is another one; teacher: as of `changes.between`."""
+    found = []
+    if teacher["contexts_new"]:
+        found.append(f"{number_of(teacher['contexts_new'], 'set')} of instructions came that the traces did not have")
+    if teacher["contexts_gone"]:
+        found.append(f"{number_of(teacher['contexts_gone'], 'set')} of instructions went")
+    for word, names in (("came", teacher["models_new"]), ("went", teacher["models_gone"])):
+        if names:
+            found.append(f"{'the model' if len(names) == 1 else 'the models'} {', '.join(names)} {word}")
+    return found
+
+
+def number_of(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def days(dates: list[str] | None) -> str:
+    """The first and the last day of the traces."""
+    return "no times are known" if dates is None else f"{dates[0][:10]} to {dates[1][:10]}"
+
+
+def beyond(value: bool | None) -> str:
+    """Whether a change is beyond noise, where that can be told."""
+    return "" if value is None else "beyond noise" if value else "within noise"
+
+
+def verdict(entry: dict[str, Any]) -> str:
+    return f"{'certified' if entry['deploy'] else 'blocked'} at {entry['target']:g}"
 
 
 NO_NUMBER, UNKNOWN = "no number", "unknown"

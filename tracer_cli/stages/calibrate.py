@@ -1,6 +1,7 @@
 """calibrate: choose the surrogate, fit the acceptor, and fix the order of the guard's tests.
 
-Reads fit rows only. Whatever is decided here is decided before the holdout's labels are seen.
+Reads fit rows only. Whatever is decided here is decided before the holdout's labels are seen, and on out-of-fold
+predictions of those fit rows that are a sample of the traffic (see `fit_rows`).
 """
 
 from __future__ import annotations
@@ -34,13 +35,16 @@ from tracer_cli.traces.table import read_fit_meta
 
 
 def run(layout: Layout, config: Config, rows: FitRows | None = None) -> None:
-    """Write artifacts/candidate: candidate.json, policy.onnx, oof.parquet. rows: what `fit_rows.read` gives."""
+    """Write artifacts/candidate: candidate.json, policy.onnx, oof.parquet (the rows that are evidence).
+
+    rows: what `fit_rows.read` gives.
+    """
     rows = rows or fit_rows.read(layout, config)
     _require_target_above_one_answer(rows, config.targets.agreement)
     holdout_rows = int(read_fit_meta(layout.fit)["holdout_rows"])
     members = {slug: _member(layout, slug, rows) for slug in config.slugs()}
     probabilities = {slug: np.asarray(read_array(layout.model(slug) / "oof.npy")) for slug in members}
-    result = calibrate(rows.data, probabilities, _settings(config, len(rows.keys), holdout_rows))
+    result = calibrate(rows.data, probabilities, _settings(config, int(rows.evidence.sum()), holdout_rows))
     models = {slug: read_bytes(layout.model(slug) / "model.onnx") for slug in result.figures.blend}
     if result.cascade is not None:
         second = result.cascade.fitted
@@ -55,25 +59,26 @@ def run(layout: Layout, config: Config, rows: FitRows | None = None) -> None:
 
 def _require_target_above_one_answer(rows: FitRows, target: float) -> None:
     """A target that the same answer to every text reaches would certify a policy that has learnt nothing."""
-    counts = np.bincount(rows.data.labels)
+    counts = np.bincount(rows.data.judged(rows.data.labels))
     most = int(counts.argmax())
     share = float(counts[most] / counts.sum())
+    texts = "texts to fit on" if rows.data.evidence is None else "organic and audited texts to fit on"
     if share >= target:
         raise ConfigError(
-            f"targets.agreement is {target:g}, but {100 * share:.1f} % of the texts to fit on have the label "
+            f"targets.agreement is {target:g}, but {100 * share:.1f} % of the {texts} have the label "
             f"{rows.label_space[most]!r}: to answer every text with it would reach the target. Set targets.agreement "
             f"in tracer.yaml (tracer fit: --target) above {share:.4f}, or bring traces with more of the other labels"
         )
 
 
-def _settings(config: Config, fit_rows: int, holdout_rows: int) -> Settings:
+def _settings(config: Config, fit_evidence: int, holdout_rows: int) -> Settings:
     targets = config.targets
     return Settings(
         target=targets.agreement,
         targets=targets.all,
         confidence=1 - level_of(targets.confidence, targets.evidence),
         scope=targets.scope,
-        evidence_rows=holdout_rows + (fit_rows if targets.evidence == "crossfit" else 0),
+        evidence_rows=holdout_rows + (fit_evidence if targets.evidence == "crossfit" else 0),
         method=targets.method,
         blend=config.blend,
         acceptor=config.acceptor.kind,
@@ -167,7 +172,7 @@ def _second(result: Calibration) -> dict[str, Any] | None:
     return {
         "kind": "logistic_regression",
         "settings": result.cascade.fitted.settings,
-        "fit_rows": len(result.cascade.second.scores),
+        "fit_rows": len(result.cascade.fitted.out_of_fold),
         "switch": result.cascade.switch,
     }
 
@@ -189,8 +194,8 @@ def _out_of_fold_table(rows: FitRows, result: Calibration) -> pa.Table:
     space = np.array(rows.label_space, dtype=object)
     return pa.table(
         {
-            "key": rows.keys,
-            "label": space[rows.data.labels],
+            "key": np.array(rows.keys, dtype=object)[rows.evidence],
+            "label": space[rows.data.judged(rows.data.labels)],
             "predicted": space[result.figures.predicted],
             "accept_score": result.figures.scores,
             "distance": result.distances,

@@ -39,6 +39,7 @@ from tracer_cli.core.certificate import Certificate, certify, clopper_pearson, l
 from tracer_cli.core.onnx_session import session
 from tracer_cli.core.policy import Decisions
 from tracer_cli.errors import DataError
+from tracer_cli.stages import fit_rows
 
 # plots/targets.csv; certified, deployed: 1 or 0; empty where nothing is certified
 TARGET_COLUMNS = (
@@ -130,7 +131,8 @@ def _evidence(layout: Layout, holdout: Holdout, config: Config) -> Evidence:
     if config.targets.evidence == "holdout":
         return own
     rows = read_table(layout.candidate / "oof.parquet")
-    fit = read_table(layout.fit, ["key", "count"])
+    fit = read_table(layout.fit, ["key", "count", "origin"])
+    fit = fit.filter(fit_rows.is_evidence(fit))
     if rows["key"] != fit["key"]:
         raise DataError(
             f"{layout.candidate / 'oof.parquet'} and {layout.fit} do not hold the same rows: "
@@ -322,17 +324,34 @@ def _manifest(
         "fit_rows": candidate["fit_rows"],
         "holdout_rows": candidate["holdout_rows"],
         "files": {path.relative_to(layout.policy).as_posix(): sha256_file(path) for path in policy_files},
+        "teacher": _teacher(layout),
         "inputs": _inputs(layout, config),
         "versions": {"tracer": __version__} | {name: metadata.version(name) for name in LIBRARIES},
+    }
+
+
+def _teacher(layout: Layout) -> dict[str, Any]:
+    """What a router must know to take a request for one of those that the policy was fitted for, and to answer it.
+
+    contexts: digests of the teacher's instructions with the rows of each, the most frequent first; sources: how
+    texts and labels were read. The instructions themselves stay in artifacts/.
+    """
+    teacher = read_json(layout.teacher)
+    return {
+        "contexts": [{key: context[key] for key in ("sha256", "rows")} for context in teacher["contexts"]],
+        "contexts_seen": teacher["contexts_seen"],
+        "models": teacher["models"],
+        "sources": teacher["sources"],
     }
 
 
 def _inputs(layout: Layout, config: Config) -> dict[str, str]:
     """Digests of what the policy was made from. Where a file lies is no part of it; its contents are. Nor are values
     that this stage does not run again for."""
-    params = {key: value for key, value in params_of(config).items() if key not in ("report", "rules", "outputs")}
+    elsewhere = ("report", "rules", "pull", "outputs")
+    params = {key: value for key, value in params_of(config).items() if key not in elsewhere}
     for source in params["ingest"]["traces"]:
-        del source["path"]
+        del source["path"], source["results"]
     if config.embedder.kind == "precomputed":
         del params["embed"]["embedder"]["path"]
     return {

@@ -31,7 +31,7 @@ def run(layout: Layout, config: Config, model: str, progress: Progress = silent,
         exported = surrogates.export(result.average if average else result.final, rows.data)
     except ModelError as error:
         raise ModelError(f"zoo model {names[model]!r}: {error}") from error
-    predicted = result.out_of_fold.argmax(axis=1)
+    agrees = result.out_of_fold.argmax(axis=1) == rows.data.labels
     with replacing_folder(layout.model(model)) as folder:
         write_array(folder / "oof.npy", result.out_of_fold)
         write_bytes(folder / "model.onnx", exported)
@@ -45,7 +45,7 @@ def run(layout: Layout, config: Config, model: str, progress: Progress = silent,
                 "labels": rows.label_space,
                 "dim": int(rows.data.vectors.shape[1]),
                 "fit_rows": len(rows.keys),
-                "out_of_fold_agreement": round(float((predicted == rows.data.labels).mean()), 6),
+                "out_of_fold_agreement": round(float(rows.data.judged(agrees).mean()), 6),
                 "converged": result.converged,
             },
         )

@@ -15,10 +15,20 @@ from threadpoolctl import threadpool_limits
 
 from tracer_cli.core.onnx_graph import to_bytes
 from tracer_cli.core.surrogates import estimators, kernel_ridge, nearest_neighbours, temperature
-from tracer_cli.core.surrogates.base import CrossFit, FitData, Floats, Inputs, Surrogate, to_onnx
+from tracer_cli.core.surrogates.base import CrossFit, FitData, Floats, Inputs, Surrogate, telling, to_onnx
 from tracer_cli.errors import ModelError
 
-__all__ = ["CrossFit", "FitData", "Inputs", "Surrogate", "cross_fit", "export", "export_difference", "predict"]
+__all__ = [
+    "CrossFit",
+    "FitData",
+    "Inputs",
+    "Surrogate",
+    "cross_fit",
+    "export",
+    "export_difference",
+    "predict",
+    "telling",
+]
 
 EXPORT_TOLERANCE = 1e-3
 # The export is compared with the model on at most this many rows.
@@ -49,7 +59,8 @@ def cross_fit(
             on_fit()
     else:
         result = estimators.cross_fit(kind, settings, data, seed, workers, on_fit)
-    degree = temperature.fit(result.out_of_fold, data.labels)
+    # A temperature says how often probabilities are right on the traffic: of the evidence, each row once.
+    degree = temperature.fit(data.judged(result.out_of_fold), data.judged(data.labels))
     return CrossFit(
         temperature.scaled(result.out_of_fold, degree),
         temperature.Scaled(result.final, degree),

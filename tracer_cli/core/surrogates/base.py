@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 import onnx
@@ -18,18 +18,24 @@ from tracer_cli.core.onnx_graph import GraphBuilder, float_output, vectors_input
 Floats = NDArray[np.float32]
 BLOCK = 1024
 
+Number = TypeVar("Number", bound=np.generic)
+
 
 @dataclass(frozen=True)
 class FitData:
     """The fit rows.
 
     vectors: (n, dim) float32; labels: (n,) indices into a label space of n_labels; folds: (n,) fold numbers.
+    weights: (n,) positive, as how many rows each counts in training and in votes; None: each as one.
+    evidence: (n,) which rows are a sample of the traffic; the others train, and nothing is measured on them. None: all.
     """
 
     vectors: Floats
     labels: NDArray[np.int64]
     n_labels: int
     folds: NDArray[np.int64]
+    weights: NDArray[np.float64] | None = None
+    evidence: NDArray[np.bool_] | None = None
 
     @cached_property
     def unit(self) -> Floats:
@@ -46,20 +52,37 @@ class FitData:
         return neighbours.neighbour_count(self.folds)
 
     @cached_property
+    def votes(self) -> Floats | None:
+        """(n,) the weights as a graph holds them."""
+        return None if self.weights is None else self.weights.astype(np.float32)
+
+    @cached_property
     def out_of_fold_neighbours(self) -> Neighbours:
-        return neighbours.out_of_fold(self.unit, self.labels, self.folds, self.k)
+        return neighbours.out_of_fold(self.unit, self.labels, self.folds, self.k, self.votes)
 
     def at(self, rows: NDArray[np.intp]) -> FitData:
         """These rows alone, with the same label space."""
-        return FitData(self.vectors[rows], self.labels[rows], self.n_labels, self.folds[rows])
+        weights = None if self.weights is None else self.weights[rows]
+        evidence = None if self.evidence is None else self.evidence[rows]
+        return FitData(self.vectors[rows], self.labels[rows], self.n_labels, self.folds[rows], weights, evidence)
+
+    def judged(self, values: NDArray[Number]) -> NDArray[Number]:
+        """Of `values` (n, ...) those of the rows that are evidence."""
+        return values if self.evidence is None else values[self.evidence]
 
     def inputs(self, vectors: Floats) -> Iterator[Inputs]:
         """`vectors` (m, dim) in blocks, with what lies near them among the reference rows."""
         reference, labels = self.unit[self.reference], self.labels[self.reference]
+        votes = None if self.votes is None else self.votes[self.reference]
         for start in range(0, len(vectors), BLOCK):
             rows = np.ascontiguousarray(vectors[start : start + BLOCK])
             similarity = neighbours.unit_rows(rows) @ reference.T
-            yield Inputs(rows, similarity, neighbours.nearest(similarity, labels, self.k))
+            yield Inputs(rows, similarity, neighbours.nearest(similarity, labels, self.k, votes))
+
+
+def telling(weights: NDArray[np.float64]) -> NDArray[np.float64] | None:
+    """`weights`, or None where all are equal: what all rows have says nothing of any."""
+    return None if len(weights) == 0 or (weights == weights[0]).all() else weights
 
 
 @dataclass(frozen=True)
@@ -67,7 +90,8 @@ class Inputs:
     """What a surrogate may look at, each with the name of the ONNX tensor that holds the same.
 
     vectors: (n, dim) `vectors`; similarity: (n, r) `similarity`, cosine to each reference row;
-    neighbours: (n, k) `neighbour_similarity` and `neighbour_labels`, the nearest of them.
+    neighbours: (n, k) `neighbour_similarity` and `neighbour_labels`, the nearest of them, and where rows have weights
+    `neighbour_weights`.
     """
 
     vectors: Floats
@@ -75,12 +99,15 @@ class Inputs:
     neighbours: Neighbours
 
     def tensors(self) -> dict[str, NDArray[np.generic]]:
-        return {
+        tensors: dict[str, NDArray[np.generic]] = {
             "vectors": self.vectors,
             "similarity": self.similarity,
             "neighbour_similarity": self.neighbours.similarities,
             "neighbour_labels": self.neighbours.labels,
         }
+        if self.neighbours.weights is not None:
+            tensors["neighbour_weights"] = self.neighbours.weights
+        return tensors
 
 
 def onnx_inputs(names: Sequence[str], dim: int, reference_rows: int, k: int) -> list[onnx.ValueInfoProto]:
@@ -90,6 +117,7 @@ def onnx_inputs(names: Sequence[str], dim: int, reference_rows: int, k: int) -> 
         "vectors": vectors_input(dim),
         "similarity": onnx.helper.make_tensor_value_info("similarity", number, ["rows", reference_rows]),
         "neighbour_similarity": onnx.helper.make_tensor_value_info("neighbour_similarity", number, ["rows", k]),
+        "neighbour_weights": onnx.helper.make_tensor_value_info("neighbour_weights", number, ["rows", k]),
         "neighbour_labels": onnx.helper.make_tensor_value_info("neighbour_labels", onnx.TensorProto.INT64, ["rows", k]),
     }
     return [known[name] for name in names]

@@ -14,12 +14,12 @@ import onnx
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from tracer_cli.core.neighbours import Neighbours, thinned
+from tracer_cli.core.neighbours import Neighbours
 from tracer_cli.core.onnx_graph import ML_OPSET, OPSET, GraphBuilder, from_lightgbm, normalised
 from tracer_cli.core.surrogates import linear
 from tracer_cli.core.surrogates.base import Average, CrossFit, FitData, Floats, Inputs, Surrogate
 from tracer_cli.core.surrogates.projection import Projection
-from tracer_cli.core.surrogates.search import SEARCH_ROWS, best
+from tracer_cli.core.surrogates.search import best, some_rows
 
 PENALTIES = (3.0, 10.0, 30.0)  # of C
 SEARCH_FOLDS = 2
@@ -142,13 +142,18 @@ def fit(kind: str, settings: Mapping[str, Any], data: FitData, seed: int) -> tup
     if len(classes) == 1:
         return linear.Linear.constant(int(classes[0]), data.vectors.shape[1], data.n_labels), True
     if kind == "logistic_regression":
-        return linear.fit(settings["C"], settings["max_iter"], data.vectors, data.labels, data.n_labels)
+        return linear.fit(settings["C"], settings["max_iter"], data.vectors, data.labels, data.n_labels, data.weights)
     projection = Projection.fit(data.vectors, settings["components"]) if kind == "lightgbm" else None
     inputs = data.vectors if projection is None else projection(data.vectors)
     estimator = _KINDS[kind](settings, len(inputs), seed)
-    estimator.fit(np.ascontiguousarray(inputs), targets)
+    estimator.fit(np.ascontiguousarray(inputs), targets, sample_weight=_sample_weight(kind, data.weights))
     converged = bool(np.max(getattr(estimator, "n_iter_", 0)) < settings.get("max_iter", np.inf))
     return Estimator(estimator, classes.astype(np.int64), data.n_labels, inputs.shape[1], projection), converged
+
+
+def _sample_weight(kind: str, weights: NDArray[np.float64] | None) -> NDArray[np.float64] | None:
+    """scikit-learn's SGD takes the mean of the losses over the rows, whatever they weigh, and not over the weights."""
+    return weights / weights.mean() if weights is not None and kind == "sgd" else weights
 
 
 def cross_fit(
@@ -193,11 +198,11 @@ def cross_fit(
 def _searched(
     kind: str, settings: Mapping[str, Any], data: FitData, seed: int, pool: ThreadPoolExecutor
 ) -> dict[str, float]:
-    """Numbers for the settings that are "auto": compared on SEARCH_FOLDS folds of at most SEARCH_ROWS rows."""
+    """Numbers for the settings that are "auto": compared on SEARCH_FOLDS folds of at most search.SEARCH_ROWS rows."""
     if kind != "logistic_regression" or settings["C"] != "auto":
         return {}
-    part = data.at(thinned(np.arange(len(data.labels)), SEARCH_ROWS))
-    folds = np.unique(part.folds)[:SEARCH_FOLDS]
+    part = data.at(some_rows(data))
+    folds = np.unique(part.judged(part.folds))[:SEARCH_FOLDS]
 
     def predict(job: tuple[float, int]) -> Floats:
         penalty, fold = job
@@ -207,9 +212,9 @@ def _searched(
     # The weakest penalty takes longest.
     jobs = [(penalty, int(fold)) for penalty in sorted(PENALTIES, reverse=True) for fold in folds]
     predicted = dict(zip(jobs, pool.map(predict, jobs), strict=True))
-    labels = np.concatenate([part.labels[part.folds == fold] for fold in folds])
+    held = part.at(np.concatenate([np.flatnonzero(part.folds == fold) for fold in folds]))
     candidates = {c: np.concatenate([predicted[(c, int(fold))] for fold in folds]) for c in PENALTIES}
-    return {"C": best(candidates, labels)}
+    return {"C": best(candidates, held.labels, held.evidence)}
 
 
 def _others(data: FitData, fold: int) -> NDArray[np.intp]:

@@ -5,6 +5,9 @@ model on all rows and all fold models: with G = (K + penalty I)^-1 and A = G Y, 
 rows of fold k are Y_k - E_k, where G_kk E_k = A_k, and the coefficients of that fold's model are
 A_j - G_jk E_k on the other rows (the block form of the leave-one-out identity, e.g. Rifkin and Lippert 2007).
 
+A row's weight w multiplies its squared error: the penalty on its place of the diagonal is then penalty / w, in G as in
+every G_kk, and the identities hold as they are.
+
 Beyond neighbours.EXACT rows the model is restricted to landmarks (the Nystrom method, Williams and Seeger 2001):
 time then grows linearly with the rows and memory not at all.
 """
@@ -18,10 +21,10 @@ import numpy as np
 import scipy.linalg
 from numpy.typing import NDArray
 
-from tracer_cli.core.neighbours import landmark_count, thinned
+from tracer_cli.core.neighbours import landmark_count
 from tracer_cli.core.onnx_graph import GraphBuilder
 from tracer_cli.core.surrogates.base import BLOCK, CrossFit, FitData, Floats, Inputs
-from tracer_cli.core.surrogates.search import SEARCH_ROWS, best
+from tracer_cli.core.surrogates.search import best, some_rows
 
 GAMMAS = (1.0, 2.0)
 PENALTIES = (0.03, 0.1, 0.3, 1.0)
@@ -111,9 +114,9 @@ def _search(settings: Mapping[str, float | str], data: FitData) -> tuple[float, 
     penalties = PENALTIES if settings["penalty"] == "auto" else (float(settings["penalty"]),)
     if len(gammas) * len(penalties) == 1:
         return gammas[0], penalties[0]
-    part = data.at(thinned(np.arange(len(data.labels)), SEARCH_ROWS))
+    part = data.at(some_rows(data))
     candidates = {(g, p): softmax(_solve_exact(part, g, p).scores) for g in gammas for p in penalties}
-    return best(candidates, part.labels)
+    return best(candidates, part.labels, part.evidence)
 
 
 def _solve_exact(data: FitData, gamma: float, penalty: float) -> Solved:
@@ -122,7 +125,7 @@ def _solve_exact(data: FitData, gamma: float, penalty: float) -> Solved:
     order = np.argsort(data.folds, kind="stable")
     unit, targets = data.unit[order], one_hot(data.labels[order], data.n_labels)
     inverse = kernel(unit @ unit.T, gamma)
-    inverse.flat[:: len(inverse) + 1] += np.float32(penalty)
+    inverse.flat[:: len(inverse) + 1] += _diagonal(data, order, penalty)
     inverse = _inverse(inverse)
     coefficients = inverse @ targets
     scores, total = np.empty_like(targets), np.zeros_like(targets)
@@ -136,6 +139,13 @@ def _solve_exact(data: FitData, gamma: float, penalty: float) -> Solved:
         total += without
     back = np.argsort(order)
     return Solved(scores[back], coefficients[back], total[back] / np.float32(len(ends)))
+
+
+def _diagonal(data: FitData, order: NDArray[np.intp], penalty: float) -> np.float32 | Floats:
+    """What is added to the kernel's diagonal; not less than rounding needs, however much a row weighs."""
+    if data.weights is None:
+        return np.float32(penalty)
+    return np.maximum(penalty / data.weights[order], min(penalty, JITTER)).astype(np.float32)
 
 
 def _inverse(matrix: Floats) -> Floats:
@@ -159,7 +169,8 @@ def _inverse(matrix: Floats) -> Floats:
 def _solve_landmarks(data: FitData, gamma: float, penalty: float) -> Solved:
     """The landmarks are the first reference rows. Memory: a (landmarks, landmarks) matrix of float64 for each fold.
 
-    Solves (K'K + penalty * K_landmarks) coefficients = K'Y, where K (n, landmarks) is between rows and landmarks.
+    Solves (K'WK + penalty * K_landmarks) coefficients = K'WY, where K (n, landmarks) is between rows and landmarks and
+    W holds the rows' weights.
     """
     landmarks = data.unit[data.reference[: landmark_count(len(data.labels))]]
     own = kernel(landmarks @ landmarks.T, gamma).astype(np.float64)
@@ -186,12 +197,13 @@ def _solve_landmarks(data: FitData, gamma: float, penalty: float) -> Solved:
 
 
 def _products(data: FitData, rows: NDArray[np.intp], landmarks: Floats, gamma: float) -> tuple[Doubles, Doubles]:
-    """K'K (landmarks, landmarks) and K'Y (landmarks, n_labels) over `rows`, in blocks."""
+    """K'WK (landmarks, landmarks) and K'WY (landmarks, n_labels) over `rows`, in blocks."""
     gram = np.zeros((len(landmarks), len(landmarks)))
     product = np.zeros((len(landmarks), data.n_labels))
     for start in range(0, len(rows), BLOCK):
         part = rows[start : start + BLOCK]
         values = kernel(data.unit[part] @ landmarks.T, gamma).astype(np.float64)
-        gram += values.T @ values
-        product += values.T @ one_hot(data.labels[part], data.n_labels)
+        left = values if data.weights is None else values * data.weights[part, None]
+        gram += left.T @ values
+        product += left.T @ one_hot(data.labels[part], data.n_labels)
     return gram, product

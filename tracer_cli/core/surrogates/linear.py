@@ -40,18 +40,25 @@ class Linear:
         return graph.node("Softmax", [logits], f"{prefix}probabilities", axis=1)
 
 
-def fit(C: float, max_iter: int, vectors: Floats, labels: NDArray[np.int64], n_labels: int) -> tuple[Linear, bool]:
+def fit(
+    C: float,
+    max_iter: int,
+    vectors: Floats,
+    labels: NDArray[np.int64],
+    n_labels: int,
+    weights: NDArray[np.float64] | None = None,
+) -> tuple[Linear, bool]:
     """Logistic regression by L-BFGS, on labels of at least two kinds, and whether it converged.
 
-    vectors: (n, dim) float32; labels: (n,) indices below n_labels.
+    vectors: (n, dim) float32; labels: (n,) indices below n_labels; weights: (n,) of the rows' losses.
     """
     from sklearn.linear_model import LogisticRegression
 
-    model = LogisticRegression(C=C, max_iter=max_iter).fit(vectors, labels)
-    weights, bias = model.coef_, model.intercept_
+    model = LogisticRegression(C=C, max_iter=max_iter).fit(vectors, labels, weights)
+    slopes, bias = model.coef_, model.intercept_
     if len(model.classes_) == 2:  # one logit, of the second label
-        weights, bias = np.concatenate([0 * weights, weights]), np.concatenate([0 * bias, bias])
+        slopes, bias = np.concatenate([0 * slopes, slopes]), np.concatenate([0 * bias, bias])
     everything = np.zeros((vectors.shape[1], n_labels), np.float32)
     offsets = np.full(n_labels, NEVER, np.float32)
-    everything[:, model.classes_], offsets[model.classes_] = weights.T, bias
+    everything[:, model.classes_], offsets[model.classes_] = slopes.T, bias
     return Linear(everything, offsets), bool(np.max(model.n_iter_) < max_iter)

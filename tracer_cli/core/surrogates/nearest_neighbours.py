@@ -18,13 +18,17 @@ PRIOR = 1e-4
 
 @dataclass(frozen=True)
 class Vote:
-    """Of the `k` nearest rows each gives its label exp(sharpness * (cosine - that of the nearest))."""
+    """Of the `k` nearest rows each gives its label exp(sharpness * (cosine - that of the nearest)), times its weight
+    where rows have one."""
 
     k: int
     sharpness: float
     n_labels: int
+    weighted: bool = False
 
-    reads = ("neighbour_similarity", "neighbour_labels")
+    @property
+    def reads(self) -> tuple[str, ...]:
+        return ("neighbour_similarity", "neighbour_labels", *(["neighbour_weights"] if self.weighted else []))
 
     def predict_proba(self, inputs: Inputs) -> Floats:
         return self.count(inputs.neighbours)
@@ -32,6 +36,9 @@ class Vote:
     def count(self, neighbours: Neighbours) -> Floats:
         similarities, labels = neighbours.similarities[:, : self.k], neighbours.labels[:, : self.k]
         weights = np.exp((similarities - similarities[:, :1]) * np.float32(self.sharpness))
+        if self.weighted:
+            assert neighbours.weights is not None, "a weighted vote needs the neighbours' weights"
+            weights *= neighbours.weights[:, : self.k]
         votes = np.full((len(labels), self.n_labels), PRIOR, np.float32)
         rows = np.arange(len(labels))
         for i in range(labels.shape[1]):  # a row's neighbours may share a label: one at a time
@@ -50,6 +57,8 @@ class Vote:
         below = graph.node("Sub", [similarities, top], f"{prefix}below")
         logs = graph.node("Mul", [below, graph.constant(f"{prefix}sharpness", self.sharpness)], f"{prefix}logs")
         weights = graph.node("Exp", [logs], f"{prefix}weights")
+        if self.weighted:
+            weights = graph.node("Mul", [weights, first_k("neighbour_weights", "rows_count")], f"{prefix}weighted")
         depth = graph.constant(f"{prefix}depth", np.array(self.n_labels, np.int64))
         one_hot = graph.node(
             "OneHot",
@@ -72,7 +81,8 @@ def cross_fit(settings: dict[str, float | str], data: FitData) -> CrossFit:
     k = min(int(settings["k"]), data.k)
     near = data.out_of_fold_neighbours
     grid = SHARPNESS if settings["sharpness"] == "auto" else (float(settings["sharpness"]),)
-    candidates = {sharpness: Vote(k, sharpness, data.n_labels).count(near) for sharpness in grid}
-    sharpness = best(candidates, data.labels)
-    model = Vote(k, sharpness, data.n_labels)
+    votes = {sharpness: Vote(k, sharpness, data.n_labels, data.weights is not None) for sharpness in grid}
+    candidates = {sharpness: vote.count(near) for sharpness, vote in votes.items()}
+    sharpness = best(candidates, data.labels, data.evidence)
+    model = votes[sharpness]
     return CrossFit(candidates[sharpness], model, model, {"k": k, "sharpness": sharpness})

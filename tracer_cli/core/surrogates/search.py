@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tracer_cli.core.certificate import log_p_value
-from tracer_cli.core.surrogates.base import Floats
+from tracer_cli.core.neighbours import thinned
+from tracer_cli.core.surrogates.base import FitData, Floats
 
 TARGETS = (0.80, 0.85, 0.90, 0.95, 0.98)
 DELTA = 0.05
@@ -38,8 +39,29 @@ def merit(probabilities: Floats, labels: NDArray[np.int64]) -> tuple[float, floa
     return float(np.mean(coverage)), float(agrees.mean())
 
 
-def best(candidates: Mapping[Setting, Floats], labels: NDArray[np.int64]) -> Setting:
-    """The setting with the greatest merit; of equals the first. candidates: setting -> out-of-fold probabilities."""
+def best(
+    candidates: Mapping[Setting, Floats], labels: NDArray[np.int64], evidence: NDArray[np.bool_] | None = None
+) -> Setting:
+    """The setting with the greatest merit on the evidence; of equals the first.
+
+    candidates: setting -> (n, n_labels) out-of-fold probabilities; labels: (n,); evidence: (n,), None: all rows.
+    """
     if len(candidates) == 1:
         return next(iter(candidates))
-    return max(candidates, key=lambda setting: merit(candidates[setting], labels))
+    if evidence is None:
+        return max(candidates, key=lambda setting: merit(candidates[setting], labels))
+    return max(candidates, key=lambda setting: merit(candidates[setting][evidence], labels[evidence]))
+
+
+def some_rows(data: FitData) -> NDArray[np.intp]:
+    """At most SEARCH_ROWS to compare settings on, evenly spaced.
+
+    At least half of them are evidence, where there is so much: the settings are judged on it alone.
+    """
+    everything = np.arange(len(data.labels))
+    if data.evidence is None:
+        return thinned(everything, SEARCH_ROWS)
+    judged, others = everything[data.evidence], everything[~data.evidence]
+    share = max(round(SEARCH_ROWS * data.evidence.mean()), SEARCH_ROWS // 2, SEARCH_ROWS - len(others))
+    kept = thinned(judged, min(share, SEARCH_ROWS))
+    return np.sort(np.concatenate([kept, thinned(others, SEARCH_ROWS - len(kept))]))
