@@ -9,19 +9,24 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tracer_cli.api import FitConfig, FitResult, fit
+    from tracer_cli.api import FitConfig, FitResult, embed, fit
+    from tracer_cli.embedders import Embedder
+    from tracer_cli.refit import update
     from tracer_cli.runtime.router import Router, load_router
 
 __version__ = "0.1.0"
 
-__all__ = ["FitConfig", "FitResult", "Router", "__version__", "fit", "load_router"]
+__all__ = ["Embedder", "FitConfig", "FitResult", "Router", "__version__", "embed", "fit", "load_router", "update"]
 
 _HOMES = {
+    "Embedder": "tracer_cli.embedders",
     "FitConfig": "tracer_cli.api",
     "FitResult": "tracer_cli.api",
+    "embed": "tracer_cli.api",
     "fit": "tracer_cli.api",
     "Router": "tracer_cli.runtime.router",
     "load_router": "tracer_cli.runtime.router",
+    "update": "tracer_cli.refit",
 }
 
 

@@ -1,14 +1,20 @@
-"""The one check that every embedder's output goes through."""
+"""What every embedder is, and the one check that every embedder's output goes through."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import array_shapes, arrays
 
-from tracer_cli.embedders import checked
-from tracer_cli.errors import EmbedderError
+from tracer_cli.embedders import Embedder, checked
+from tracer_cli.embedders.base import Floats, unit
+from tracer_cli.errors import ConfigError, EmbedderError
 
 
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64", "int64", ">f8"])
@@ -46,3 +52,55 @@ def test_no_texts_give_no_rows() -> None:
 def test_anything_else_is_refused_and_named(value: Any, message: str) -> None:
     with pytest.raises(EmbedderError, match=f"^the vectors .*{message}"):
         checked(value, 2, 3, what="the vectors")
+
+
+# --- the base class -------------------------------------------------------------------------------
+
+
+class Ones(Embedder):
+    kind, dim, fingerprint = "ones", 2, "ones:1"
+
+    def embed(self, texts: Sequence[str]) -> Floats:
+        return np.ones((len(texts), 2), np.float32)
+
+    def save(self, folder: Path) -> None:
+        raise AssertionError("not saved here")
+
+
+@pytest.mark.parametrize("missing", ["kind", "dim", "fingerprint", "embed", "save"])
+def test_an_embedder_has_everything_that_the_contract_names(missing: str) -> None:
+    parts = {name: getattr(Ones, name) for name in ("kind", "dim", "fingerprint", "embed", "save") if name != missing}
+    with pytest.raises(TypeError, match=f"abstract.* '?{missing}"):
+        type("Partial", (Embedder,), parts)()
+
+
+def test_by_default_all_is_one_part_and_not_worth_keeping() -> None:
+    parts = list(Ones().batches(["a", "b", "c"]))
+    assert [(rows, part.shape) for rows, part in parts] == [(range(3), (3, 2))]
+    assert list(Ones().batches([])) == [] and Ones().cacheable is False
+
+
+def test_every_setting_is_held_to_the_configuration() -> None:
+    for make, known in [
+        (lambda: Embedder.from_endpoint("http://x/y", token="hidden-word"), "key_env"),
+        (lambda: Embedder.from_callable("a:b", url="x"), "revision"),
+        (lambda: Embedder.from_sentence_transformers("m", batchsize=2), "batch_size"),
+    ]:
+        with pytest.raises(ConfigError, match=r"settings are not valid:\n  embedder\.\w+: unknown key;") as info:
+            make()
+        assert known in str(info.value) and "hidden-word" not in str(info.value)
+
+
+@given(
+    arrays(
+        np.float32,
+        array_shapes(min_dims=2, max_dims=2),
+        elements=st.floats(width=32, allow_nan=False, allow_infinity=False),
+    )
+)
+def test_unit_rows_have_length_1_or_are_zero(matrix: Floats) -> None:
+    scaled = unit(matrix)
+    lengths = np.linalg.norm(scaled.astype(np.float64), axis=1)
+    assert scaled.dtype == np.float32 and scaled.shape == matrix.shape
+    assert (np.isclose(lengths, 1, atol=1e-6) == (matrix != 0).any(axis=1)).all()
+    assert ((lengths == 0) == (matrix == 0).all(axis=1)).all()

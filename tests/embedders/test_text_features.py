@@ -40,10 +40,12 @@ MODEL = "models/letters.json"
 # --- a base whose weights lie outside the saved folder, as a sentence-transformers model's do ------
 
 
-class Letters:
+class Letters(Embedder):
     """How often each letter of the model's file occurs, scaled to length 1; zero for none of them."""
 
     kind = "letters"
+    dim = 0
+    fingerprint = ""
 
     def __init__(self, settings: dict[str, Any], root: Path) -> None:
         self._settings = settings

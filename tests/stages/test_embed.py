@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import logging
 import os
 import subprocess
 import sys
@@ -18,6 +19,8 @@ from support import REPOSITORY, files_of
 from tracer_cli import embedders
 from tracer_cli.artifacts import Layout, read_array, read_table, writing_array
 from tracer_cli.config.schema import Config
+from tracer_cli.embedders import vector_store
+from tracer_cli.embedders.probe import TEXT as PROBE
 from tracer_cli.errors import DataError, StorageError
 from tracer_cli.stages import embed
 from tracer_cli.traces import example
@@ -34,8 +37,8 @@ def _config(**embedder: Any) -> Config:
 
 def _tables(layout: Layout, texts: list[str], holdout: list[str], label: str = "a") -> None:
     """Fit rows on the even places of the traces, holdout rows on the odd ones."""
-    fit = [(f"f{i}", 2 * i, None, text, label, 1, 1, None, None) for i, text in enumerate(texts)]
-    held = [(f"h{i}", 2 * i + 1, None, text, 1, None) for i, text in enumerate(holdout)]
+    fit = [(f"f{i}", 2 * i, None, text, label, 1, 1, None, None, "organic", 1.0) for i, text in enumerate(texts)]
+    held = [(f"h{i}", 2 * i + 1, None, text, 1, None, "organic") for i, text in enumerate(holdout)]
     meta = {"holdout_rows": len(held), "rows_read": 2 * len(fit)}
     write_rows(layout.fit, FIT, [fit[:100], fit[100:]] if len(fit) > 100 else [fit], meta)
     write_rows(layout.holdout, HOLDOUT, [held] if held else [])
@@ -164,6 +167,118 @@ def test_precomputed_vectors_that_do_not_fit_leave_the_old_artifacts(
     assert _artifacts(layout) == before
 
 
+# --- vectors that are kept -------------------------------------------------------------------------
+
+FUNCTION = """
+from pathlib import Path
+
+def embed(texts):
+    with Path(__file__).with_name("asked.txt").open("a") as file:
+        file.writelines(f"{text}\\n" for text in texts)
+    return [[float(len(text)), float(sum(map(ord, text)) % 997), 1.0] for text in texts]
+"""
+
+
+@pytest.fixture
+def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty cache folder."""
+    monkeypatch.setenv("TRACER_CACHE_DIR", str(tmp_path / "kept"))
+    return tmp_path / "kept"
+
+
+@pytest.fixture
+def told(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> pytest.LogCaptureFixture:
+    """What the stage says, also after a test of the command line has shown the log in its own way."""
+    monkeypatch.setattr(logging.getLogger("tracer"), "propagate", True)
+    caplog.set_level(logging.INFO, "tracer")
+    return caplog
+
+
+def _many(count: int, start: int = 0) -> list[str]:
+    return [f"text number {i}" for i in range(start, start + count)]
+
+
+@pytest.mark.parametrize("text_features", [None, {"dim": 8}])
+def test_a_refit_after_500_new_traces_embeds_500(
+    tmp_path: Path, kept: Path, told: pytest.LogCaptureFixture, text_features: dict[str, int] | None
+) -> None:
+    layout = Layout.of_project(tmp_path, ".tracer", ".tracer/report.html")
+    module = f"counted_{text_features is not None}"
+    (tmp_path / f"{module}.py").write_text(FUNCTION)
+    config = _config(kind="callable", function=f"{module}:embed", normalize=True, text_features=text_features)
+    asked = tmp_path / "asked.txt"
+
+    def embedded(fit: list[str], holdout: list[str]) -> list[str]:
+        asked.write_text("")
+        _tables(layout, fit, holdout)
+        embed.run(layout, config)
+        return [text for text in asked.read_text().splitlines() if text != PROBE]
+
+    fit, holdout = _many(2000), _many(300, 2000)
+    assert sorted(embedded(fit, holdout)) == sorted(fit + holdout)
+    first = read_array(layout.fit_vectors).copy()
+    new = _many(500, 9000)
+    assert embedded(fit + new[:400], holdout + new[400:]) == new
+    assert embedded(fit + new[:400], holdout + new[400:]) == []
+    if text_features is None:
+        np.testing.assert_array_equal(read_array(layout.fit_vectors)[:2000], first)
+    again = embedded(fit[:100], [])
+    assert again == []
+    assert [record.getMessage() for record in told.records] == [
+        "embed: 2300 texts embedded, 0 from the cache",
+        "embed: 500 texts embedded, 2300 from the cache",
+        "embed: 0 texts embedded, 2800 from the cache",
+        "embed: 0 texts embedded, 100 from the cache",
+    ]
+    [file] = (kept / "embeddings").iterdir()
+    assert vector_store.describe(file)[1] == 2800
+
+
+def test_a_change_of_the_function_embeds_all_again(tmp_path: Path, kept: Path, layout: Layout) -> None:
+    for part, dim in (("[1.0, 2.0]", 2), ("[1.0, 2.0, 3.0]", 3)):
+        (tmp_path / f"changes_{dim}.py").write_text(f"def embed(texts):\n    return [{part} for _ in texts]\n")
+        embed.run(layout, _config(kind="callable", function=f"changes_{dim}:embed"))
+        assert read_array(layout.fit_vectors).shape == (200, dim)
+    assert len(list((kept / "embeddings").iterdir())) == 2
+
+
+@pytest.mark.parametrize("embedder", [{"kind": "tfidf", "dim": 16}, {"kind": "precomputed", "path": "v.npy"}])
+def test_what_is_fitted_or_given_is_not_kept(
+    layout: Layout, tmp_path: Path, kept: Path, told: pytest.LogCaptureFixture, embedder: dict[str, Any]
+) -> None:
+    np.save(tmp_path / "v.npy", np.ones((400, 5)))
+    embed.run(layout, _config(**embedder))
+    assert not kept.exists() and told.records == []
+
+
+def test_a_cache_that_cannot_be_used_does_not_fail_the_stage(
+    layout: Layout, tmp_path: Path, kept: Path, told: pytest.LogCaptureFixture
+) -> None:
+    kept.write_text("a file")
+    (tmp_path / "plain_vectors.py").write_text("def embed(texts):\n    return [[float(len(t))] for t in texts]\n")
+    embed.run(layout, _config(kind="callable", function="plain_vectors:embed"))
+    assert read_array(layout.fit_vectors)[:, 0].tolist() == [len(text) for text in TEXTS[:200]]
+    assert [record.levelname for record in told.records] == ["WARNING", "INFO"]
+    assert "cannot write the embedding cache" in told.records[0].getMessage()
+
+
+@pytest.mark.model
+def test_a_refit_with_a_real_model_embeds_what_is_new(
+    minilm: Path, tmp_path: Path, kept: Path, told: pytest.LogCaptureFixture
+) -> None:
+    layout = Layout.of_project(tmp_path, ".tracer", ".tracer/report.html")
+    config = _config(kind="sentence-transformers", model=str(minilm))
+    for count in (100, 600):
+        _tables(layout, _many(count), [])
+        embed.run(layout, config)
+    assert [record.getMessage() for record in told.records] == [
+        "embed: 100 texts embedded, 0 from the cache",
+        "embed: 500 texts embedded, 100 from the cache",
+    ]
+    whole = embedders.load(layout.embedder).embed(_many(600))
+    np.testing.assert_allclose(read_array(layout.fit_vectors), whole, atol=1e-5)
+
+
 # --- files and memory -----------------------------------------------------------------------------
 
 
@@ -199,7 +314,7 @@ texts = [row["input"] for row in example.generate(1000)]
 def groups():
     for start in range(0, rows, 1000):
         numbered = enumerate(texts, start)
-        yield [(f"{i}", i, None, f"{text} {start}", "a", 1, 1, None, None) for i, text in numbered]
+        yield [(f"{i}", i, None, f"{text} {start}", "a", 1, 1, None, None, "organic", 1.0) for i, text in numbered]
 write_rows(layout.fit, FIT, groups(), {"holdout_rows": 0, "rows_read": rows})
 write_rows(layout.holdout, HOLDOUT, [])
 embed.FIT_TEXTS = 1000

@@ -24,7 +24,13 @@ import click
     show_default=True,
     help="Lines answered at once; 1 to answer each line as it comes.",
 )
-def command(texts: tuple[str, ...], policy: Path, target: float | None, batch_size: int) -> None:
+@click.option(
+    "--callable",
+    "function",
+    metavar="PACKAGE.MODULE:FUNCTION",
+    help="Function of a policy whose embedder is a callable, found from the current folder: only what you name runs.",
+)
+def command(texts: tuple[str, ...], policy: Path, target: float | None, batch_size: int, function: str | None) -> None:
     """Route texts with a certified policy.
 
     Without TEXT, reads JSON lines from stdin: a string, or an object with the text in `text` (or `input`, `query`,
@@ -36,15 +42,18 @@ def command(texts: tuple[str, ...], policy: Path, target: float | None, batch_si
     Examples:
       tracer route "Where is my order?"
       tracer route < requests.jsonl > answers.jsonl
+      tracer route --callable vectors:embed "Where is my order?"
     """
     import json
     import sys
 
+    from tracer_cli.embedders import load_callable
     from tracer_cli.errors import DataError
     from tracer_cli.runtime.lines import route_lines
     from tracer_cli.runtime.router import load_router
 
-    router = load_router(policy, target=target)
+    embedder = None if function is None else load_callable(policy / "embedder", function)
+    router = load_router(policy, embedder, target)
     if texts:
         for text in texts:
             click.echo(json.dumps(router.predict(text), ensure_ascii=False))

@@ -296,9 +296,11 @@ def embedder(project: Project) -> Iterator[Finding]:
 
 def _endpoint(project: Project, settings: EndpointEmbedder) -> Iterator[Finding]:
     """Whether the key is there; the service itself is not asked."""
+    from tracer_cli.embedders.request import address
+
     variable = settings.key_env
     if variable is None or os.environ.get(variable):
-        yield fine("embedder", f"the endpoint {settings.url}{f' with the key in {variable}' if variable else ''}")
+        yield fine("embedder", f"the endpoint {address(settings.url)}{f' with the key in {variable}' if variable else ''}")
         return
     line = project.line_of("embedder", "key_env")
     text = f"the environment variable {variable}, which embedder.key_env names, is not set"

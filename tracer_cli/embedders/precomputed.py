@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from tracer_cli.artifacts import storage_errors, write_json
-from tracer_cli.embedders.base import SPEC, Floats, first_not_finite, spec_of
+from tracer_cli.embedders.base import SPEC, Embedder, Floats, first_not_finite, spec_of
 from tracer_cli.errors import DataError, EmbedderError
 
 BLOCK = 4096
@@ -22,15 +22,22 @@ BLOCK = 4096
 Matrix = NDArray[np.floating[Any]]
 
 
-class PrecomputedEmbedder:
+class PrecomputedEmbedder(Embedder):
     """Knows the dimension, and where it was fitted the matrix (rows, dim): it cannot embed a new text."""
 
     kind = "precomputed"
 
     def __init__(self, dim: int, matrix: Matrix | None = None) -> None:
-        self.dim = dim
+        self._dim = dim
         self.matrix = matrix
-        self.fingerprint = f"precomputed:{dim}"
+
+    @property
+    def dim(self) -> int:
+        return self._dim
+
+    @property
+    def fingerprint(self) -> str:
+        return f"precomputed:{self._dim}"
 
     def embed(self, texts: Sequence[str]) -> Floats:
         raise EmbedderError(

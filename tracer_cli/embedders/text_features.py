@@ -7,7 +7,7 @@ The saved folder holds both parts, each as it saves itself, and the spec of the 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,24 +24,40 @@ BASE = "base"
 TEXT = "text"
 
 
-class TextFeaturesEmbedder:
+class TextFeaturesEmbedder(Embedder):
     """[base vector, weight * tf-idf vector]. Both are of length 1 or zero, so the weight alone sets the balance."""
 
     def __init__(self, base: Embedder, text: TfidfEmbedder, weight: float) -> None:
-        self._base = base
+        self.base = base
         self._text = text
         self._weight = float(weight)
-        self.kind = base.kind
-        self.dim = base.dim + text.dim
-        parts = sha256_json([base.fingerprint, text.fingerprint, self._weight])
-        self.fingerprint = f"{base.kind}+{text.kind}:{parts}"
+
+    @property
+    def kind(self) -> str:
+        return self.base.kind
+
+    @property
+    def dim(self) -> int:
+        return self.base.dim + self._text.dim
+
+    @property
+    def fingerprint(self) -> str:
+        parts = sha256_json([self.base.fingerprint, self._text.fingerprint, self._weight])
+        return f"{self.base.kind}+{self._text.kind}:{parts}"
 
     def embed(self, texts: Sequence[str]) -> Floats:
+        return self._beside(self.base.embed(texts), texts)
+
+    def batches(self, texts: Sequence[str]) -> Iterator[tuple[range, Floats]]:
+        for rows, vectors in self.base.batches(texts):
+            yield rows, self._beside(vectors, texts[rows.start : rows.stop])
+
+    def _beside(self, vectors: Floats, texts: Sequence[str]) -> Floats:
         text = np.float32(self._weight) * self._text.embed(texts)
-        return checked(np.concatenate([self._base.embed(texts), text], axis=1), len(texts), self.dim)
+        return checked(np.concatenate([vectors, text], axis=1), len(texts), self.dim)
 
     def save(self, folder: Path) -> None:
-        for part, name in ((self._base, BASE), (self._text, TEXT)):
+        for part, name in ((self.base, BASE), (self._text, TEXT)):
             (folder / name).mkdir()
             part.save(folder / name)
         write_json(folder / SPEC, spec_of(self, _settings(folder, self._weight)))

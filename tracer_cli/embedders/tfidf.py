@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tracer_cli.artifacts import read_array, read_json, sha256_json, write_array, write_json
-from tracer_cli.embedders.base import SPEC, Floats, checked, spec_of
+from tracer_cli.embedders.base import SPEC, Embedder, Floats, checked, spec_of
 from tracer_cli.errors import EmbedderError
 
 KIND = "tfidf"
@@ -43,7 +43,7 @@ Analyzer = Callable[[str], Sequence[str]]
 
 
 @dataclass(frozen=True, eq=False)
-class TfidfEmbedder:
+class TfidfEmbedder(Embedder):
     """A fitted state.
 
     words, chars: the terms, sorted; their columns are 0..len(words)-1 and len(words).. in that order.

@@ -14,6 +14,7 @@ from tracer_cli.core import policy
 from tracer_cli.core.onnx_session import session
 from tracer_cli.embedders import Embedder, checked
 from tracer_cli.embedders import load as load_embedder
+from tracer_cli.embedders import replacing as replacing_embedder
 from tracer_cli.errors import DataError, EmbedderMismatchError, PolicyError
 from tracer_cli.runtime import policy_folder
 from tracer_cli.runtime.policy_folder import PolicyFolder
@@ -128,19 +129,19 @@ def load_router(
 ) -> Router:
     """Load a policy folder for routing.
 
-    embedder: None for the policy's own, an Embedder, or a function from a list of texts to a matrix (of
-    which only the dimension can be checked). target: a certified target other than the deployed one.
-    Raises PolicyNotCertifiedError, PolicyIntegrityError, EmbedderMismatchError or PolicyError.
+    embedder: None for the policy's own, an Embedder (the one of the fit, or where that has text features
+    the one they are beside), or a function from a list of texts to a matrix (of which only the dimension can
+    be checked). A policy whose own embedder is a callable routes texts only with Embedder.from_callable(...)
+    here: a folder may not name code to run. target: a certified target other than the deployed one.
+
+    Sends nothing: an endpoint is asked, and compared with that of the fit, before the first text is routed; one
+    that is given here without `dimensions` is asked now.
+    Raises PolicyNotCertifiedError, PolicyIntegrityError, EmbedderMismatchError, EmbedderError or PolicyError.
     """
     folder = policy_folder.load(Path(path))
-    fingerprint = getattr(embedder, "fingerprint", None)
-    expected = folder.manifest["embedder"]["fingerprint"]
-    if fingerprint is not None and fingerprint != expected:
-        raise EmbedderMismatchError(
-            f"the embedder given is not the one that the policy in {path} was fitted with: "
-            f"its fingerprint is {fingerprint}, the policy's is {expected}"
-        )
-    if embedder is not None and fingerprint is None and not callable(embedder):
+    if getattr(embedder, "fingerprint", None) is not None:
+        embedder = replacing_embedder(embedder, folder.embedder)  # type: ignore[arg-type]
+    elif embedder is not None and not callable(embedder):
         raise PolicyError("embedder must be an Embedder or a function from a list of texts to a matrix")
     return Router(folder, embedder, target)
 

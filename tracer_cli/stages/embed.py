@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,14 @@ from numpy.typing import NDArray
 from tracer_cli import embedders
 from tracer_cli.artifacts import Layout, replacing_folder, storage_errors, writing_array
 from tracer_cli.config.schema import Config
-from tracer_cli.embedders import Embedder, checked
+from tracer_cli.embedders import Cache, Embedder, checked
+from tracer_cli.embedders.cache import CachedEmbedder
 from tracer_cli.embedders.precomputed import PrecomputedEmbedder, check_rows
 from tracer_cli.errors import StorageError
 from tracer_cli.progress import Advance, Progress, silent
 from tracer_cli.traces.table import read_fit_meta
+
+logger = logging.getLogger("tracer")
 
 BATCH = 1024
 
@@ -29,20 +33,27 @@ FIT_TEXTS = 20_000
 Vectorise = Callable[[pa.RecordBatch], NDArray[np.float32]]
 
 
-def run(layout: Layout, config: Config, progress: Progress = silent) -> None:
+def run(layout: Layout, config: Config, progress: Progress = silent, embedder: Embedder | None = None) -> None:
     """Write vectors/fit.npy, vectors/holdout.npy and the embedder's folder.
 
-    The embedder is fitted on fit texts alone. No label is read. Raises EmbedderError, DataError, StorageError.
+    The embedder is fitted on fit texts alone; one that is given is used as it is, instead of the configuration's.
+    No label is read. Raises EmbedderError, DataError, StorageError.
     """
     fit_rows, holdout_rows = _count(layout.fit), _count(layout.holdout)
     settings = config.embedder.model_dump()
-    embedder = embedders.fit(settings, _sample(layout.fit, fit_rows), config.seed, layout.root)
+    cache = Cache()
+    if embedder is None:
+        embedder = embedders.fit(settings, _sample(layout.fit, fit_rows), config.seed, layout.root, cache)
+    elif embedder.cacheable:
+        embedder = CachedEmbedder(embedder, cache)
     vectorise = _vectorise(layout, settings, embedder)
     with progress("embed", fit_rows + holdout_rows) as advance:
         _write(layout.fit, layout.fit_vectors, (fit_rows, embedder.dim), vectorise, advance)
         _write(layout.holdout, layout.holdout_vectors, (holdout_rows, embedder.dim), vectorise, advance)
     with replacing_folder(layout.embedder) as folder:
         embedder.save(folder)
+    if cache.embedded or cache.found:
+        logger.info("embed: %d texts embedded, %d from the cache", cache.embedded, cache.found)
 
 
 def _vectorise(layout: Layout, settings: dict[str, Any], embedder: Embedder) -> Vectorise:
