@@ -176,6 +176,16 @@ def test_one_text_that_is_not_utf8_does_not_cost_its_neighbours(tmp_path: Path) 
     ]
 
 
+def test_a_text_inside_of_a_struct_that_is_not_utf8(tmp_path: Path) -> None:
+    bad = pa.Array.from_buffers(pa.string(), 2, pa.array([b"\xff", b"fine"], pa.binary()).buffers())
+    message = pa.StructArray.from_arrays([pa.array(["user", "user"]), bad], ["role", "content"])
+    table = pa.table({"input": pa.ListArray.from_arrays([0, 1, 2], message), "output": ["a", "b"]})
+    pq.write_table(table, tmp_path / "nested.parquet")
+    broken, fine = found("nested.parquet", tmp_path)
+    assert broken.rejected and broken.rejected.startswith("input cannot be read: ")
+    assert fine.short == ("fine", "b")
+
+
 def test_the_public_api(tmp_path: Path) -> None:
     """v2 calls the model otherwise."""
     outcome = one(tmp_path, providedModelName="m", startTime="2026-08-01T09:00:00Z", input="x", output="y")

@@ -9,7 +9,7 @@ from typing import Any
 from tracer_cli.traces.calls import Answer, UnusableError
 from tracer_cli.traces.expressions import MISSING
 from tracer_cli.traces.presets.answers import answer_of_message, answers_of_choices, check_finish
-from tracer_cli.traces.presets.logged import first, output_answers
+from tracer_cli.traces.presets.logged import first, messages_in, output_answers
 from tracer_cli.traces.presets.messages import Message, canonical, decoded, messages_of
 
 DETAILS = "gen_ai.client.inference.operation.details"
@@ -66,10 +66,8 @@ def _messages(
     if spoken := _spoken([{**body, "role": role} for role, body in asked]):
         return lambda: spoken
     if (value := _whole(attributes, events, "prompt")) is not MISSING:
-        found = decoded(value)
-        if isinstance(found, list) and found and all(isinstance(one, Mapping) for one in found):
-            return lambda: messages_of(found, "gen_ai.prompt")
-        return lambda: [{"role": "user", "content": value}]
+        found = messages_in(value)
+        return lambda: [{"role": "user", "content": value}] if found is None else found
     return None
 
 

@@ -1,11 +1,11 @@
 """preset: litellm. Rows of the table LiteLLM_SpendLogs of LiteLLM's proxy, as JSONL, CSV or Parquet.
 
-Columns as in LiteLLM's schema.prisma (as of 1.93): request_id, call_type, startTime, model, model_group, messages,
-response, proxy_server_request, metadata, status; those with content are JSON, in CSV its text. Chat calls leave
-`messages` at {}, and the request's body is in `proxy_server_request`, as it stands or under `body`; older versions
-filled `messages`. `response` is a chat.completion, a response of the responses API, or a list of streamed chunks.
-Content is stored only with `store_prompts_in_spend_logs`, and a long text loses its middle: both are rejected, with
-what to set.
+Columns as in LiteLLM's schema.prisma of 2026: request_id, call_type, startTime, model, model_group, messages, response,
+proxy_server_request, metadata, status; those with content are JSON, in CSV its text. Chat calls leave `messages` at {}
+(still in 1.93, BerriAI/litellm#34747), and the request's body is in `proxy_server_request`, as it stands or under
+`body`; where `messages` is filled it comes first. `response` is a chat.completion, a response of the responses API, or
+a list of streamed chunks. Content is stored only with `store_prompts_in_spend_logs`, and a long text loses its middle:
+both are rejected, with what to set.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def _error(metadata: Any) -> str:
 
 def _request(fields: Mapping[str, Any]) -> Mapping[str, Any]:
     """The body of the request, empty when it was not stored."""
-    found = decoded(fields.get("proxy_server_request"))
+    found = decoded(first(fields, "proxy_server_request"))
     if not isinstance(found, Mapping):
         return {}
     body = decoded(found.get("body"))

@@ -6,11 +6,12 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from typing import Any
 
-from tracer_cli.traces.calls import Answer, Call
+from tracer_cli.traces.calls import Answer, Call, UnusableError
 from tracer_cli.traces.expressions import MISSING
 from tracer_cli.traces.presets.answers import answer_of_message, answers_of, is_tool_call
 from tracer_cli.traces.presets.chat import ChatPreset
 from tracer_cli.traces.presets.messages import Message, decoded
+from tracer_cli.traces.read.parquet import Unreadable
 from tracer_cli.traces.values import optional_text
 
 
@@ -50,10 +51,13 @@ class LoggedPreset(ChatPreset):
 def first(fields: Mapping[str, Any], *names: str) -> Any:
     """The value of the first name that is there and neither null nor blank; MISSING when there is none.
 
-    Bytes, which Parquet gives where one text near it is not UTF-8, become text if they can.
+    Bytes, which Parquet gives where one text near it is not UTF-8, become text if they can. Raises UnusableError for
+    a value that is there and that the reader could not hold.
     """
     for name in names:
         value = fields.get(name)
+        if isinstance(value, Unreadable):
+            raise UnusableError(f"{name} cannot be read: {value.reason}")
         if isinstance(value, bytes):
             with suppress(UnicodeDecodeError):
                 value = value.decode("utf-8")
@@ -64,7 +68,8 @@ def first(fields: Mapping[str, Any], *names: str) -> Any:
 
 def told(value: Any) -> str:
     """What a log says of a call that failed, on one line and not too long."""
-    return " ".join((optional_text(value) or "").split())[:200] or "no message"
+    text = None if isinstance(value, Mapping | list | tuple) else optional_text(value)
+    return " ".join((text or "").split())[:200] or "no message"
 
 
 def messages_in(value: Any) -> list[Message] | None:

@@ -10,7 +10,8 @@ Read, the newest first, are these places of what went in and came out:
 - `gen_ai.prompt` and `gen_ai.completion`, of the events `gen_ai.content.prompt` and `.completion` (1.26 and 1.27) or
   of the span.
 
-Content is opt-in in all of them; a call without it is rejected with the setting that turns it on.
+Content is opt-in in the conventions, and can be turned off in OpenLLMetry; a call without it is rejected with the
+setting that turns it on. Messages as log records of their own (`gen_ai.choice` beside its span) are not put together.
 """
 
 from __future__ import annotations

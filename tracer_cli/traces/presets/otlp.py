@@ -93,23 +93,23 @@ def _leaf(leaf: Any, place: str) -> dict[str, Any]:
     if not isinstance(leaf, Mapping):
         raise UnusableError(f"{place} is not an object")
     attributes = _attributes(leaf.get("attributes"))
-    name = leaf.get("name")
+    name = _either(leaf, "name", "name") or _either(leaf, "eventName", "event_name")
     body = _value(leaf.get("body"), 0)
     if isinstance(body, dict):
         attributes = {**body, **attributes}
     start = _either(leaf, "startTimeUnixNano", "start_time_unix_nano")
     return {
-        "name": name or _either(leaf, "eventName", "event_name") or attributes.get("event.name"),
+        "name": name or attributes.get("event.name"),
         "traceId": _either(leaf, "traceId", "trace_id"),
         "spanId": _either(leaf, "spanId", "span_id"),
         "parentSpanId": _either(leaf, "parentSpanId", "parent_span_id"),
         "startTimeUnixNano": start or _either(leaf, "timeUnixNano", "time_unix_nano"),
         "endTimeUnixNano": _either(leaf, "endTimeUnixNano", "end_time_unix_nano"),
-        "status": {key: _mapping(leaf.get("status")).get(key) for key in ("code", "message")},
+        "status": {key: _either(_mapping(leaf.get("status")), key, key) for key in ("code", "message")},
         "attributes": attributes,
         "events": [
             {
-                "name": event.get("name"),
+                "name": _either(event, "name", "name"),
                 "timeUnixNano": _either(event, "timeUnixNano", "time_unix_nano"),
                 "attributes": _attributes(event.get("attributes")),
             }
