@@ -16,7 +16,15 @@ from tracer_cli.traces.presets import preset_of
 from tracer_cli.traces.read.files import TraceFile
 
 SAMPLE_CALLS = 500
-OBSERVATIONS = ("GENERATION", "SPAN", "EVENT")
+
+# Types of Langfuse's observations, of which a generation is a call.
+GENERATION = "GENERATION"
+OBSERVATIONS = frozenset(
+    (GENERATION, "SPAN", "EVENT", "AGENT", "TOOL", "CHAIN", "RETRIEVER", "EVALUATOR", "EMBEDDING", "GUARDRAIL")
+)
+
+# Names that a label often has in a teacher's answer; else it is the text that repeats the most.
+LABEL_NAMES = ("label", "intent", "category", "class", "classification", "topic", "tag")
 
 # What the records of a preset have, whatever else they have.
 _SIGNS: Mapping[str, tuple[frozenset[str], ...]] = {
@@ -24,7 +32,11 @@ _SIGNS: Mapping[str, tuple[frozenset[str], ...]] = {
     "tracer": (frozenset({"schema", "input", "teacher", "origin"}),),
     "litellm": (frozenset({"request_id", "call_type"}),),
     "openai-batch": (frozenset({"custom_id", "body"}), frozenset({"custom_id", "response"})),
-    "langfuse": (frozenset({"type", "traceId"}), frozenset({"type", "trace_id"})),
+    "langfuse": (
+        frozenset({"type", "startTime", "input", "output"}),
+        frozenset({"type", "start_time", "input", "output"}),
+        frozenset({"type", "traceId", "startTime"}),
+    ),
     "openai-chat": (frozenset({"messages"}),),
 }
 
@@ -39,7 +51,8 @@ def preset_name(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _observations(rows: Sequence[Mapping[str, Any]]) -> bool:
-    return all(_text(row["type"]) in OBSERVATIONS for row in rows)
+    kinds = {_text(row["type"]) for row in rows}
+    return GENERATION in kinds and kinds <= OBSERVATIONS
 
 
 def parse_of(file: TraceFile, preset: str) -> dict[str, Any]:
@@ -71,14 +84,24 @@ def _answers(file: TraceFile, preset: str) -> Iterator[Answer]:
 
 
 def _repeated(objects: Sequence[Mapping[str, Any]]) -> str | None:
-    """The field whose texts are short and repeat the most, as a label does."""
+    """The field with a usual name, or whose texts are short, differ, and repeat the most, as a label does."""
     values: dict[str, Counter[str]] = {}
     for fields in objects:
         for name, value in fields.items():
-            if isinstance(value, str) and 0 < len(value) <= 60:
+            if isinstance(value, str) and 0 < len(value) <= 60 and not _is_number(value):
                 values.setdefault(name, Counter())[value] += 1
     often = {name: counts for name, counts in values.items() if counts.total() * 2 > len(objects)}
-    return min(often, key=lambda name: (len(often[name]) / often[name].total(), name), default=None)
+    named = next((name for name in LABEL_NAMES if name in often), None)
+    differing = [name for name in often if len(often[name]) > 1]
+    return named or min(differing, key=lambda name: (len(often[name]) / often[name].total(), name), default=None)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _object(value: Any) -> Mapping[str, Any]:
