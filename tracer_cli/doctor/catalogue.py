@@ -372,6 +372,20 @@ NOT_PULLED = Kind(
     "DVC keeps it and it is not in this folder, so a stage that reads it fails.",
     "dvc pull {target}",
 )
+NEVER_PULLED = Kind(
+    "traces",
+    "never-pulled",
+    BROKEN,
+    "The stage ingest fails: nothing was copied from the database or the object store yet.",
+    "tracer pull {index}",
+)
+SOURCE_VARIABLE = Kind(
+    "traces",
+    "source-variable",
+    WARNING,
+    "`tracer pull` brings no new traces from there; a refit of those that are here does not need it.",
+    "export {variable}=URL, with user and password; in a CI job, as a secret.",
+)
 OLD_TRACES = Kind(
     "traces",
     "old-traces",

@@ -170,8 +170,14 @@ def traces(project: Project) -> Iterator[Finding]:
         except DataError as error:
             line = project.line_of("traces", index, "path")
             target = project.kept_by_dvc(dependency(source.path))
-            kind = kinds.NOT_PULLED if target else kinds.TRACES_MISSING
-            yield kind.found(str(error), file=FILE_NAME, line=line, target=target)
+            kind = kinds.NEVER_PULLED if source.pull else kinds.TRACES_MISSING
+            kind = kinds.NOT_PULLED if target else kind
+            yield kind.found(str(error), file=FILE_NAME, line=line, target=target, index=index)
+        variable = source.pull.source_env if source.pull else None
+        if variable is not None and not os.environ.get(variable):
+            line = project.line_of("traces", index, "pull", "source_env")
+            text = f"the environment variable {variable}, which traces[{index}].pull.source_env names, is not set"
+            yield kinds.SOURCE_VARIABLE.found(text, file=FILE_NAME, line=line, variable=variable)
     if not files:
         return
     newest, where = _newest(project.layout, files)

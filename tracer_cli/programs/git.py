@@ -91,3 +91,11 @@ def changed(root: Path, *paths: str) -> list[str]:
     # Porcelain paths start at the repository's root, whatever the folder.
     prefix = git(root, "rev-parse", "--show-prefix").text.rstrip("\n")
     return sorted(entry[3:].removeprefix(prefix) for entry in done.text.split("\0") if entry)
+
+
+def holds(root: Path, path: str) -> bool:
+    """Whether git keeps this file, or a file of this folder; False where there is no repository."""
+    try:
+        return bool(git(root, "--literal-pathspecs", "ls-files", "-z", "--", path).output)
+    except ProgramError:
+        return False
