@@ -11,7 +11,7 @@ from typing import Any
 import click
 import numpy as np
 
-from benchmarks import data, generate, isolated, tables, vectors
+from benchmarks import data, generate, isolated, shapes, tables, vectors
 from benchmarks.commands import options
 from benchmarks.commands.peer_env import peer_option, peer_skip_option, version_of
 from benchmarks.data import DataSet
@@ -134,6 +134,45 @@ def scale(sizes: tuple[int, ...], threads: int, zoo: str | None) -> None:
         per_thousand = 1000 * found["seconds"] / size
         rows.append((f"{size:,}", f"{found['seconds']:.1f}", f"{per_thousand:.2f}", f"{found['peak_mb']:.0f}"))
     click.echo(tables.markdown(("rows", "fit s", "s per 1,000 rows", "peak MB"), rows))
+
+
+@speed.command()
+@click.option(
+    "--rows",
+    "sizes",
+    type=click.IntRange(10),
+    multiple=True,
+    default=(100_000, 1_000_000),
+    show_default=True,
+    help="Generated traces of about 1 KB each; repeatable.",
+)
+@click.option(
+    "--preset",
+    "presets",
+    type=click.Choice(list(shapes.SHAPES)),
+    multiple=True,
+    default=("fields",),
+    show_default=True,
+    help="Shape of the traces; repeatable.",
+)
+@click.option("--where", metavar="SQL", help="Condition over the rows, such as 'cost > 0.5' with --preset fields.")
+@click.option("--embed/--no-embed", "embedding", default=True, help="Also embed, with the default tf-idf.")
+@threads_option
+def ingest(sizes: tuple[int, ...], presets: tuple[str, ...], where: str | None, embedding: bool, threads: int) -> None:
+    """Seconds and peak memory of the stages ingest and embed as the traces grow, each in a process of its own."""
+    rows = []
+    cpus = isolated.cpu_sets(1, threads)[0]
+    for preset, size in itertools.product(presets, sizes):
+        with tempfile.TemporaryDirectory(prefix="tracer-bench-") as project:
+            source = shapes.write(Path(project), size, preset)
+            arguments = {"project": project, "source": source | ({"where": where} if where else {})}
+            for stage in ("ingest", "embed") if embedding else ("ingest",):
+                found = isolated.call(f"benchmarks.speed.ingest:run_{stage}", arguments, threads, cpus)
+                click.echo(f"{preset}, {size:,} rows: {stage} {found['seconds']:.1f} s", err=True)
+                cells = (f"{found['mb']:,.0f}", f"{found['seconds']:.1f}", f"{size / found['seconds']:,.0f}")
+                rows.append((stage, preset, f"{size:,}", *cells, f"{found['peak_mb']:,.0f}"))
+    header = ("stage", "preset", "rows", "MB read or written", "s", "rows/s", "peak MB")
+    click.echo(tables.markdown(header, rows))
 
 
 @speed.command()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -160,20 +159,6 @@ def test_an_impossible_folder_is_a_sentence(fitted: FitResult, tmp_path: Path) -
     assert done.returncode == 2 and "a part of the path is a file, not a folder" in done.stderr
     done = tracer("report-html", str(fitted.path), "--output", "/proc/r.html", "--no-open", cwd=tmp_path)
     assert done.returncode == 2 and "cannot write /proc/r.html" in done.stderr
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 2 MB of its own."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mount = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(folder)], capture_output=True, text=True, check=False
-    )
-    if mount.returncode:
-        pytest.skip(f"mounting a file system needs root: {mount.stderr.strip()}")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
 
 
 def test_a_full_disk_is_a_sentence_and_leaves_no_half_written_file(small_disk: Path, tmp_path: Path) -> None:

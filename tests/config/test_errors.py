@@ -197,6 +197,51 @@ PROJECTS = [
         "A glob that matches nothing", {"tracer.yaml": "traces: [{path: data/*.jsonl}]\n"}, "run ingest", ("compile",)
     ),
     Case(
+        "A database from which nothing was pulled",
+        {
+            "tracer.yaml": "traces:\n- path: data/tickets/*.parquet\n"
+            "  pull: {source: 'postgresql://db.example.com/support', query: select 1}\n"
+        },
+        "run ingest",
+        ("compile",),
+    ),
+    Case(
+        "A condition on a field that is not there",
+        {"tracer.yaml": GOOD.replace("}", ", where: \"tem = 'prod'\"}"), "data/a.jsonl": traces("a", "b", team="prod")},
+        "run ingest",
+        ("compile",),
+    ),
+    Case(
+        "A condition that depends on the day",
+        {"tracer.yaml": GOOD.replace("}", ", where: day > now()}"), "data/a.jsonl": traces("a", "b", day="2027-01-01")},
+        "run ingest",
+        ("compile",),
+    ),
+    Case(
+        "A condition that no row meets",
+        {"tracer.yaml": GOOD.replace("}", ", where: team = 'test'}"), "data/a.jsonl": traces("a", "b", team="prod")},
+        "run ingest",
+        ("compile",),
+    ),
+    Case(
+        "A window that no row lies in",
+        {
+            "tracer.yaml": "traces: [{path: data/a.jsonl, timestamp: at, since: 2030-01-01}]\n",
+            "data/a.jsonl": traces("a", "b", at="2027-01-01"),
+        },
+        "run ingest",
+        ("compile",),
+    ),
+    Case(
+        "Nothing but what a policy deferred",
+        {
+            "tracer.yaml": "traces: [{path: data/a.jsonl, origin: origin}]\n",
+            "data/a.jsonl": traces("a", "b", origin="deferred"),
+        },
+        "run ingest",
+        ("compile",),
+    ),
+    Case(
         "A folder of traces",
         {"tracer.yaml": "traces: [{path: data}]\n", "data/a.jsonl": ""},
         "run ingest",

@@ -24,6 +24,7 @@ from tracer_cli.config.schema import (
 DATABASES = ("postgresql", "postgres", "sqlite")
 _SECRET = re.compile(r"authorization|cookie|api-?_?key|token|secret|password|passwd|credential", re.IGNORECASE)
 _FUNCTION = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
+_DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)  # Python 3.11 takes more than 3.10
 _VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -66,6 +67,8 @@ def _window(source: TraceSource) -> Iterator[Wrong]:
         if value is None:
             continue
         try:
+            if not _DATE.match(value):
+                raise ValueError
             time = datetime.fromisoformat(re.sub(r"[zZ]$", "+00:00", value))
         except ValueError:
             yield Wrong(

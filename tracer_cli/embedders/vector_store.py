@@ -33,7 +33,7 @@ JOURNAL = "-journal"
 _LOOKED_UP = 500  # keys in one query; SQLite may be built to take no more than 999
 _PAGE = 16384  # ten vectors of 384 dimensions on a page
 _BUSY = 20.0  # seconds to wait for another process
-_OPENINGS = 5  # each is lost only when someone removes the file meanwhile
+_OPENINGS = 20  # each is lost only when someone removes the file meanwhile
 _CHECKSUM = 8
 
 _SCHEMA = (
@@ -160,7 +160,8 @@ def _opened(path: Path) -> Iterator[sqlite3.Connection]:
 @contextlib.contextmanager
 def _writing(path: Path) -> Iterator[sqlite3.Connection]:
     """A transaction on the file that `path` leads to, which is made when there is none."""
-    for _ in range(_OPENINGS):
+    for opening in range(_OPENINGS):
+        time.sleep(0.002 * opening)
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         path.open("ab").close()
         opened = _file(path)

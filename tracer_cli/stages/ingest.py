@@ -88,7 +88,13 @@ def _split(store: Store, config: Config, collected: Collected, evidence: int) ->
 
 def _require_rows(accepted: int, collected: Collected) -> None:
     if not accepted:
-        reasons = "\n".join(count.told() for count in collected.counts)
+        reasons = "\n".join(
+            count.told()
+            if count.rejected
+            else f"{count.path}: all {count.skipped:,} rows are outside of `since`, `until` and `sample`, or are no calls "
+            "of the teacher"
+            for count in collected.counts
+        )
         raise DataError(f"traces: not one of the {collected.read:,} rows can be used\n{reasons}")
 
 

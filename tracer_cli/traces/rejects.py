@@ -16,9 +16,10 @@ ROW_CHARACTERS = 500
 
 @dataclass
 class SourceCount:
-    """How many rows one source of tracer.yaml had. skipped: left out on purpose, or no call of the teacher.
+    """How many rows one source of tracer.yaml had: read = accepted + rejected + skipped.
 
-    first: the first few rejections, as `place: reason`.
+    skipped: left out by `where`, the time window or the sample, or no call of the teacher at all; they are no part of
+    the share that `max_rejected` limits. first: the first few rejections, as `place: reason`.
     """
 
     path: str
@@ -29,14 +30,21 @@ class SourceCount:
     first: list[str] = field(default_factory=list)
 
     @property
+    def looked_at(self) -> int:
+        """Rows that were meant to be used."""
+        return self.read - self.skipped
+
+    @property
     def excessive(self) -> bool:
-        return self.rejected > self.max_rejected * self.read
+        return self.rejected > self.max_rejected * self.looked_at
 
     def told(self) -> str:
-        share = 100 * self.rejected / self.read if self.read else 0.0
+        share = 100 * self.rejected / self.looked_at if self.looked_at else 0.0
         more = f"\n  and {self.rejected - len(self.first):,} more" if self.rejected > len(self.first) else ""
         lines = "".join(f"\n  {line}" for line in self.first)
-        return f"{self.path}: {self.rejected:,} of {self.read:,} rows ({share:.1f} %) cannot be used:{lines}{more}"
+        skipped = f" ({self.skipped:,} more were left out)" if self.skipped else ""
+        of = f"{self.rejected:,} of {self.looked_at:,} rows ({share:.1f} %)"
+        return f"{self.path}: {of} cannot be used{skipped}:{lines}{more}"
 
 
 class Rejects:

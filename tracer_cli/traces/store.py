@@ -53,7 +53,7 @@ _MERGE = """
 create table votes as
     select key, label, count(*) as label_count, sum(weight) as vote, min(row) as first from rows group by key, label;
 create table winners as
-    select key, label, label_count, vote / label_count as weight, kinds from (
+    select key, label, label_count, round(vote / label_count, 6) as weight, kinds from ( -- 0.3 / 3 is 0.1
         select *, count(*) over (partition by key) as kinds,
             row_number() over (partition by key order by vote desc, first) as place
         from votes) where place = 1;
@@ -76,7 +76,7 @@ _EXPRESSIONS = {
     "timestamp": "m.timestamp",
     "ground_truth": "m.ground_truth",
     "origin": f"{list(ORIGINS)}[m.origin + 1]",
-    "weight": "cast(w.weight as double)",
+    "weight": "w.weight",
 }
 
 

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from tracer_cli.errors import DataError
 from tracer_cli.traces.read.files import trace_file
 from tracer_cli.traces.read.lines import MAX_LINE_BYTES
+from tracer_cli.traces.read.parquet import Unreadable
 from tracer_cli.traces.read.records import Record, header, read_records, sample_fields
 
 
@@ -200,6 +201,22 @@ def test_parquet_strings_that_are_not_utf_8_stay_bytes(tmp_path: Path, dictionar
     path = tmp_path / "a.parquet"
     pq.write_table(pa.table({"input": bad}), path, use_dictionary=dictionary)
     assert fields(read(path)) == [{"input": b"ok"}, {"input": b"caf\xe9"}, {"input": None}]
+
+
+def test_a_value_that_python_cannot_hold_costs_nothing_but_itself(tmp_path: Path) -> None:
+    """Nested: beyond the year 9999, and text that is not UTF-8."""
+    days = pa.array([{"day": 2**31 - 1}, {"day": 1}, None, {"day": 3}], pa.struct({"day": pa.date32()}))
+    text = pa.Array.from_buffers(pa.string(), 1, [None, pa.py_buffer(b"\0\0\0\0\1\0\0\0"), pa.py_buffer(b"\xff")])
+    texts = pa.ListArray.from_arrays([0, 0, 0, 1, 1], text)
+    pq.write_table(pa.table({"input": ["a", "b", "c", "d"], "days": days, "texts": texts}), tmp_path / "a.parquet")
+    first, second, third, fourth = fields(read(tmp_path / "a.parquet"))
+    assert isinstance(first, dict) and isinstance(third, dict)
+    assert first == {"input": b"a", "days": Unreadable(first["days"].reason), "texts": []}
+    assert "days=2147483647" in first["days"].reason
+    assert third == {"input": b"c", "days": None, "texts": Unreadable(third["texts"].reason)}
+    assert "can't decode byte 0xff" in third["texts"].reason
+    assert second == {"input": b"b", "days": {"day": datetime.date(1970, 1, 2)}, "texts": []}
+    assert fourth == {"input": b"d", "days": {"day": datetime.date(1970, 1, 4)}, "texts": []}
 
 
 def test_a_file_that_is_not_parquet_is_an_error(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from tracer_cli.config.scalars import AsText, AsValue, Count, Positive, Share, Text
+from tracer_cli.config.scalars import AsText, AsValue, Count, Share, Text
 from tracer_cli.config.schema.base import Section, wrong
 
 # --- the label in the teacher's answer ------------------------------------------------------------
@@ -163,7 +163,7 @@ class TraceSource(Section):
     sample: Annotated[float, Field(gt=0, le=1), AsValue] = Field(
         default=1.0, description="Share of the texts that is used, drawn by a salted hash: a text stays in or out."
     )
-    weight: Positive = Field(
+    weight: Annotated[float, Field(ge=1e-6, le=1e6), AsValue] = Field(
         default=1.0,
         description="What a row of this source counts when the surrogate is trained and when labels of one text "
         "differ, beside the 1 of others; the certificate counts every text once.",

@@ -7,11 +7,13 @@ its like. Names in snake_case and attributes as a plain object are read as well,
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from typing import Any
 
 from tracer_cli.traces.calls import UnusableError
+from tracer_cli.traces.read.records import Number
 from tracer_cli.traces.timestamps import EPOCH
 
 # Deeper values than any instrumentation writes; what is kept of a line can be walked without a thought for recursion.
@@ -27,6 +29,8 @@ _VALUES = frozenset(
         *("string_value", "bool_value", "int_value", "double_value", "bytes_value", "array_value", "kvlist_value"),
     )
 )
+
+_INTEGER = re.compile(r"-?(0|[1-9][0-9]*)", re.ASCII)
 
 Item = dict[str, Any] | str
 
@@ -157,6 +161,8 @@ def _value(value: Any, depth: int) -> Any:
             return [_value(item, depth + 1) for item in _list(_mapping(held).get("values") or [], name)]
         if name in ("kvlistValue", "kvlist_value"):
             return _pairs(_mapping(held).get("values") or [], depth + 1)
+        if name in ("intValue", "int_value") and isinstance(held, str) and _INTEGER.fullmatch(held):
+            return Number(held)  # JSON has no integers of 64 bits, so OTLP writes them as text
         return _value(held, depth + 1)
     return None
 

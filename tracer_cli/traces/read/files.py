@@ -23,8 +23,8 @@ class TraceFile:
     compression: str | None
 
 
-def find_files(root: Path, pattern: str) -> list[TraceFile]:
-    """The files that `traces.path` means, sorted by name.
+def find_files(root: Path, pattern: str, pulled: bool = False) -> list[TraceFile]:
+    """The files that `traces.path` means, sorted by name. pulled: whether `tracer pull` puts them there.
 
     A path that exists is taken as it is, even when it contains glob characters. Raises DataError when there
     is no such file, when it is a folder, when a glob matches no file, or when a file is of an unknown kind.
@@ -40,6 +40,8 @@ def find_files(root: Path, pattern: str) -> list[TraceFile]:
         raise DataError(f"traces: no such file: {pattern} (looked for {path}); put it there, or correct the path")
     matches = (root / match for match in glob.glob(pattern, root_dir=root, recursive=True))  # noqa: PTH207 (takes absolute patterns too)
     files = sorted((match for match in matches if match.is_file()), key=lambda match: match.as_posix())
+    if not files and pulled:
+        raise DataError(f"traces: no file matches {pattern}: nothing was pulled yet; run `tracer pull`")
     if not files:
         raise DataError(
             f"traces: no file matches {pattern} (looked in {root.resolve()}); put the traces there, or correct the path"

@@ -6,6 +6,7 @@ import contextlib
 import os
 import tempfile
 from collections.abc import Collection, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,16 @@ from tracer_cli.traces.read.files import TraceFile
 from tracer_cli.traces.read.lines import BLOCK, decompressed
 
 BATCH_ROWS = 2000
+
+# What Arrow raises for a value that Python cannot hold: text that is not UTF-8, a year beyond 9999.
+_UNREADABLE = (ValueError, OverflowError, pa.ArrowException)
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """Stands for a value that is in the file and that Python cannot hold."""
+
+    reason: str
 
 
 @contextlib.contextmanager
@@ -51,17 +62,51 @@ def column_names(file: TraceFile, scratch: Path) -> list[str]:
         return list(parquet.schema_arrow.names)
 
 
+def read_batches(file: TraceFile, columns: Collection[str] | None, scratch: Path) -> Iterator[pa.RecordBatch]:
+    """The rows with the file's own types; strings that are not UTF-8 have replacement characters."""
+    for batch in _batches(file, columns, scratch):
+        try:
+            batch.validate(full=True)
+        except pa.ArrowInvalid:
+            batch = _undecoded(batch)
+            arrays = [_replaced(array) if pa.types.is_large_binary(array.type) else array for array in batch.columns]
+            batch = pa.RecordBatch.from_arrays(arrays, names=batch.schema.names)
+        yield batch
+
+
 def read_columns(file: TraceFile, columns: Collection[str] | None, scratch: Path) -> Iterator[dict[str, Any]]:
     """Each row as a dictionary of Python values; times are ISO text in UTC, with microseconds."""
+    for batch in _batches(file, columns, scratch):
+        plain = _plain_times(batch)
+        try:
+            rows = plain.to_pylist()
+        except _UNREADABLE:
+            rows = _cell_by_cell(_undecoded(plain))
+        yield from rows
+
+
+def _batches(file: TraceFile, columns: Collection[str] | None, scratch: Path) -> Iterator[pa.RecordBatch]:
     with _opened(file, scratch) as parquet:
         names = None if columns is None else [name for name in parquet.schema_arrow.names if name in columns]
-        for batch in parquet.iter_batches(BATCH_ROWS, columns=names, use_threads=False):
-            plain = _plain_times(batch)
-            try:
-                rows = plain.to_pylist()
-            except UnicodeDecodeError:
-                rows = _undecoded(plain).to_pylist()
-            yield from rows
+        yield from parquet.iter_batches(BATCH_ROWS, columns=names, use_threads=False)
+
+
+def _cell_by_cell(batch: pa.RecordBatch) -> Iterator[dict[str, Any]]:
+    """One bad value must not cost the batch, nor its row when nobody needs it."""
+    for i in range(batch.num_rows):
+        yield {name: _cell(array[i]) for name, array in zip(batch.schema.names, batch.columns, strict=True)}
+
+
+def _cell(value: pa.Scalar) -> Any:
+    try:
+        return value.as_py()
+    except _UNREADABLE as error:
+        return Unreadable(str(error))
+
+
+def _replaced(array: pa.Array) -> pa.Array:
+    values = [None if value is None else value.decode("utf-8", "replace") for value in array.to_pylist()]
+    return pa.array(values, pa.large_string())
 
 
 def _plain_times(batch: pa.RecordBatch) -> pa.RecordBatch:

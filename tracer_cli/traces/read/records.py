@@ -22,6 +22,12 @@ from tracer_cli.traces.read.parquet import column_names, read_columns
 SAMPLE = 1000
 
 
+class Number(str):
+    """A JSON number as it is written: a label 1.0 or 0.10 is a name, not a quantity."""
+
+    __slots__ = ()
+
+
 @dataclass(frozen=True, slots=True)
 class Record:
     """One row. line: its first line in the file (Parquet: the row's number), from 1.
@@ -74,8 +80,7 @@ def read_records(file: TraceFile, columns: Collection[str] | None, scratch: Path
 
 # --- JSONL ----------------------------------------------------------------------------------------
 
-# Numbers stay as they are written: a label 1.0 or 0.10 is a name, not a quantity.
-_decoder = json.JSONDecoder(parse_float=str, parse_int=str, parse_constant=float)
+_decoder = json.JSONDecoder(parse_float=Number, parse_int=Number, parse_constant=float)
 
 
 def _read_jsonl(file: TraceFile) -> Iterator[Record]:
