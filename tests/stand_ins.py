@@ -9,7 +9,10 @@ from support import DvcProject
 # What each stage reads and writes. The report's sources are fewer than in dvc.yaml, the models are found in a folder.
 _TRACES = [f"artifacts/traces/{name}.parquet" for name in ("fit", "holdout", "holdout_labels")]
 _PLACES = {
-    "ingest": (["data/traces"], [*_TRACES, "artifacts/traces/rejected.jsonl", "metrics/traces.json"]),
+    "ingest": (
+        ["data/traces"],
+        [*_TRACES, *(f"artifacts/traces/{name}" for name in ("rejected.jsonl", "teacher.json")), "metrics/traces.json"],
+    ),
     "embed": (_TRACES[:2], ["artifacts/vectors/fit.npy", "artifacts/vectors/holdout.npy", "artifacts/embedder"]),
     "train": ([_TRACES[0], "artifacts/vectors/fit.npy"], ["artifacts/models/MODEL"]),
     "calibrate": (["artifacts/models", "artifacts/vectors/fit.npy"], ["artifacts/candidate"]),

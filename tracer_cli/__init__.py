@@ -13,10 +13,25 @@ if TYPE_CHECKING:
     from tracer_cli.embedders import Embedder
     from tracer_cli.refit import update
     from tracer_cli.runtime.router import Router, load_router
+    from tracer_cli.runtime.trace_log import TraceLog
+    from tracer_cli.runtime.watch import capture, watch
 
 __version__ = "0.1.0"
 
-__all__ = ["Embedder", "FitConfig", "FitResult", "Router", "__version__", "embed", "fit", "load_router", "update"]
+__all__ = [
+    "Embedder",
+    "FitConfig",
+    "FitResult",
+    "Router",
+    "TraceLog",
+    "__version__",
+    "capture",
+    "embed",
+    "fit",
+    "load_router",
+    "update",
+    "watch",
+]
 
 _HOMES = {
     "Embedder": "tracer_cli.embedders",
@@ -26,7 +41,10 @@ _HOMES = {
     "fit": "tracer_cli.api",
     "Router": "tracer_cli.runtime.router",
     "load_router": "tracer_cli.runtime.router",
+    "TraceLog": "tracer_cli.runtime.trace_log",
+    "capture": "tracer_cli.runtime.watch",
     "update": "tracer_cli.refit",
+    "watch": "tracer_cli.runtime.watch",
 }
 
 

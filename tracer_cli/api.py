@@ -30,6 +30,7 @@ from tracer_cli.stages import calibrate, fit_rows, guard, ingest, report, train
 from tracer_cli.stages import embed as stage_embed
 from tracer_cli.swap import replacing_policy
 from tracer_cli.traces.read.files import find_files
+from tracer_cli.traces.recognise import declared
 
 
 @dataclass(frozen=True)
@@ -183,7 +184,7 @@ def project_config(settings: FitConfig, traces: str, embedder: dict[str, Any] | 
     values: dict[str, Any] = {
         "project": settings.project,
         "seed": settings.seed,
-        "traces": [{"path": traces, "text": settings.text_field, "label": settings.label_field}],
+        "traces": [_source(settings, traces)],
         "targets": {
             "agreement": settings.target_teacher_agreement,
             "frontier": list(settings.frontier_targets),
@@ -210,6 +211,13 @@ def project_config(settings: FitConfig, traces: str, embedder: dict[str, Any] | 
     if lines:  # not from the error, which shows the values: one may be a secret
         raise ConfigError("the settings are not valid:\n" + "\n".join(f"  {line}" for line in lines))
     return config
+
+
+def _source(settings: FitConfig, traces: str) -> dict[str, Any]:
+    """The source as tracer.yaml would have it: the fields that are named, else whatever the first file is."""
+    if settings.text_field is not None or settings.label_field is not None:
+        return {"path": traces, "text": settings.text_field, "label": settings.label_field}
+    return {"path": traces, **declared(find_files(Path(), traces)[0])}
 
 
 def embed(texts: Sequence[str], embedder: Embedder | dict[str, Any] | None = None) -> NDArray[np.float32]:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 STAGES = ("resolve", "ingest", "embed", "train", "calibrate", "guard", "report")
 
 # Raised by one whenever what a stage computes from the same inputs changes: DVC then runs it again.
-STAGE_VERSIONS = {"ingest": 3, "embed": 1, "train": 3, "calibrate": 3, "guard": 5, "report": 4}
+STAGE_VERSIONS = {"ingest": 3, "embed": 1, "train": 3, "calibrate": 3, "guard": 5, "report": 5}
 
 MANIFEST_SCHEMA = 2
 

@@ -18,7 +18,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_it_writes_then_has_nothing_to_do(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["compile"]) == 0
-    assert capsys.readouterr().out == "wrote dvc.yaml\nwrote params.yaml\n"
+    assert capsys.readouterr().out == "wrote dvc.yaml\nwrote params.yaml\nwrote metrics/previous.json\n"
     assert run(["compile"]) == 0
     assert capsys.readouterr().out == "dvc.yaml and params.yaml are up to date\n"
     assert run(["compile", "--check"]) == 0

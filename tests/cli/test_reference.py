@@ -15,15 +15,14 @@ import pytest
 
 from support import REPOSITORY
 from tracer_cli import cli
+from tracer_cli.cli import _reference
 from tracer_cli.cli._reference import examples, page
 
 PAGE = REPOSITORY / "docs" / "cli.md"
 
 
 def commands() -> dict[str, click.Command]:
-    context = click.Context(cli.main)
-    found = {name: cli.main.get_command(context, name) for name in cli.main.list_commands(context)}
-    return {name: command for name, command in found.items() if command is not None}
+    return dict(_reference.commands())
 
 
 def tracer_lines(text: str) -> Iterator[str]:
@@ -61,6 +60,10 @@ def parsed(line: str, home: Path) -> None:
                 continue
             _, command, rest = cli.main.resolve_command(context, words[1:])
             assert command is not None
+            if isinstance(command, click.Group):
+                with click.Context(command, info_name=words[1], parent=context) as context:
+                    _, command, rest = command.resolve_command(context, rest)
+                    assert command is not None
             command.make_context(words[1], rest, parent=context)
 
 
@@ -113,7 +116,7 @@ def test_every_result_can_be_had_as_json() -> None:
         assert has == (name not in silent), name
 
 
-@pytest.mark.parametrize("name", cli.COMMANDS)
+@pytest.mark.parametrize("name", commands())
 def test_every_example_is_a_command_line(name: str, folder: Path) -> None:
     lines = [line for line in examples(commands()[name]) if not line.startswith("#")]
     assert any(line.startswith(f"tracer {name}") for line in lines)

@@ -55,7 +55,7 @@ def test_check_calls_it_stale_with_the_difference_and_writes_nothing(
     before = {path.name: path.read_bytes() for path in project.iterdir()}
     assert tracer_cli.cli.run(["compile", "--check", "--dir", str(project)]) == 2
     shown = capsys.readouterr()
-    assert shown.err == "error: stale: dvc.yaml, params.yaml; run `tracer compile`\n"
+    assert shown.err == "error: stale: dvc.yaml, params.yaml, metrics/previous.json; run `tracer compile`\n"
     assert "--- dvc.yaml\n+++ dvc.yaml (from tracer.yaml)\n" in shown.out
     assert "--- params.yaml\n+++ params.yaml (from tracer.yaml)\n" in shown.out
     changed = [line for line in shown.out.splitlines() if re.match(r"[-+][^-+]", line)]
@@ -67,7 +67,8 @@ def test_compile_rewrites_it_without_a_word_of_hand_edits(project: Path, capsys:
     lock = (project / "dvc.lock").read_bytes()
     assert tracer_cli.cli.run(["compile", "--dir", str(project)]) == 0
     shown = capsys.readouterr()
-    assert shown.out == f"wrote {project / 'dvc.yaml'}\nwrote {project / 'params.yaml'}\n"
+    written = (project / name for name in (*COMPILED, "metrics/previous.json"))
+    assert shown.out == "".join(f"wrote {path}\n" for path in written)
     assert shown.err == ""
     assert write(project, check=True).stale == ()
     assert (project / "dvc.lock").read_bytes() == lock

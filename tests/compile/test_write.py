@@ -51,8 +51,21 @@ def test_check_writes_nothing_and_shows_the_change(project: Path) -> None:
 
 def test_both_files_are_missing_at_first(tmp_path: Path) -> None:
     (tmp_path / "tracer.yaml").write_text(SOURCE)
-    assert write(tmp_path, check=True).stale == ("dvc.yaml", "params.yaml")
+    assert write(tmp_path, check=True).stale == ("dvc.yaml", "params.yaml", "metrics/previous.json")
     assert not (tmp_path / "dvc.yaml").exists()
+
+
+def test_the_facts_of_the_policy_before_are_an_input_that_is_there_from_the_start(project: Path) -> None:
+    """Written where it is missing, as in a project of an earlier version, and never again."""
+    facts = project / "metrics" / "previous.json"
+    assert facts.read_text() == "{}\n"
+    facts.unlink()
+    assert write(project, check=True).stale == ("metrics/previous.json",)
+    assert not facts.exists()
+    assert write(project).stale == ("metrics/previous.json",)
+    facts.write_text('{"schema": 1}\n')
+    assert write(project).stale == ()
+    assert facts.read_text() == '{"schema": 1}\n'
 
 
 def test_windows_line_ends_are_not_stale(project: Path) -> None:

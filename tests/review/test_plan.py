@@ -116,6 +116,16 @@ def test_an_edit_that_no_stage_reads_runs_resolve_alone(project: DvcProject) -> 
     assert why(found, "resolve") == ["tracer.yaml changed, but no value that a stage reads"]
 
 
+def test_the_facts_of_the_policy_before_are_written_by_a_compile(project: DvcProject) -> None:
+    """In a project of an earlier version they are missing as long as dvc.yaml is stale; deleted, they stop the report."""
+    Path("metrics/previous.json").unlink()
+    (report,) = [step for step in plan(Path()).steps if step.stage == "report"]
+    assert report.outcome == STOPS and "metrics/previous.json is missing: bring it back" in report.reasons[0].text
+    edit("  Old One: {kind: sgd, alpha: 1e-4}\n", "  New One: {kind: sgd}\n")
+    found = plan(Path())
+    assert found.compile_first is not None and found.those(STOPS) == []
+
+
 def test_a_member_of_the_zoo_needs_a_compile_first(project: DvcProject) -> None:
     edit("  Old One: {kind: sgd, alpha: 1e-4}\n", "  New One: {kind: sgd}\n")
     edit("label: teacher", "label: output")
@@ -299,7 +309,7 @@ def test_a_project_in_a_folder_of_a_repository_without_git(tmp_path: Path, repro
     outer.dvc("init", "-q", "--no-scm")
     inner = copy.copy(reproduced)
     inner.root = tmp_path / "sub" / "project"
-    for name in ("tracer.yaml", "dvc.yaml", "params.yaml", "data"):
+    for name in ("tracer.yaml", "dvc.yaml", "params.yaml", "metrics", "data"):
         source = reproduced.root / name
         inner.root.mkdir(parents=True, exist_ok=True)
         shutil.copytree(source, inner.root / name) if source.is_dir() else shutil.copy(source, inner.root)

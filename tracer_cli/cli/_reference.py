@@ -25,13 +25,22 @@ for a bug of tracer, whose traceback is then in the file that the message names.
 def page() -> str:
     """The page as Markdown."""
     lines = [_INTRO]
-    context = click.Context(main, info_name="tracer")
-    commands = [(name, main.get_command(context, name)) for name in main.list_commands(context)]
-    lines += [f"- [`tracer {name}`](#tracer-{name}): {_summary(command)}" for name, command in commands if command]
-    for name, command in commands:
-        if command:
-            lines += ["", *_command(f"tracer {name}", command)]
+    found = list(commands())
+    lines += [f"- [`tracer {x}`](#tracer-{x.replace(' ', '-')}): {_summary(command)}" for x, command in found]
+    for name, command in found:
+        lines += ["", *_command(f"tracer {name}", command)]
     return "\n".join(lines) + "\n"
+
+
+def commands(group: click.Group = main, words: tuple[str, ...] = ()) -> Iterator[tuple[str, click.Command]]:
+    """Every command that can be run, with its name; those of a group have two words."""
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        if isinstance(command, click.Group):
+            yield from commands(command, (*words, name))
+        elif command is not None:
+            yield " ".join((*words, name)), command
 
 
 def examples(command: click.Command) -> list[str]:

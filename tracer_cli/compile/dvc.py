@@ -133,6 +133,8 @@ def _report(layout: Layout) -> Stage:
             layout.holdout,
             layout.holdout_labels,
             layout.traces_metrics,
+            layout.teacher,
+            layout.previous,
         ),
         "params": ["calibrate", "project", "report", "stage_version.report"],
         "outs": [

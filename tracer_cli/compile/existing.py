@@ -19,6 +19,8 @@ from tracer_cli.errors import ConfigError
 
 DVC_YAML = "dvc.yaml"
 PARAMS_YAML = "params.yaml"
+# An input of the report, which must be there; `tracer update` writes the facts of the policy before into it.
+PREVIOUS, NO_PREVIOUS = "metrics/previous.json", "{}\n"
 
 _MISSING = object()
 

@@ -9,7 +9,9 @@ from pathlib import Path
 from tracer_cli.artifacts import write_text
 from tracer_cli.compile.existing import (
     DVC_YAML,
+    NO_PREVIOUS,
     PARAMS_YAML,
+    PREVIOUS,
     existing_dvc,
     existing_params,
     hand_edits,
@@ -54,6 +56,8 @@ def write(root: Path, check: bool = False) -> Outcome:
         edits = hand_edits(root, old_params, document, config)
         if edits:
             notes.append(edits)
+    if not (root / PREVIOUS).exists():
+        new[PREVIOUS] = ("", NO_PREVIOUS)
     if not check:
         for name, (_, text) in new.items():
             write_text(root / name, text)

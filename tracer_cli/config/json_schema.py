@@ -102,7 +102,7 @@ def _inner(outer: Key, at: KeyPath, part: str | int, values: Any) -> Key | None:
         now = values.get("kind") if isinstance(values, dict) else None
         having = [kind for kind in kinds if part in kind_section(node, kind)["properties"]]
         if having:
-            key = _property(kind_section(node, now if now in having else having[0]), str(part))
+            key = _property(kind_section(node, str(now) if now in having else having[0]), str(part))
             if part == "kind":  # each section allows its own word alone
                 words = {name: value for name, value in key.node.items() if name != "const"}
                 return replace(key, node={**words, "enum": kinds})

@@ -306,7 +306,8 @@ def _endpoint(project: Project, settings: EndpointEmbedder) -> Iterator[Finding]
 
     variable = settings.key_env
     if variable is None or os.environ.get(variable):
-        yield fine("embedder", f"the endpoint {address(settings.url)}{f' with the key in {variable}' if variable else ''}")
+        key = f" with the key in {variable}" if variable else ""
+        yield fine("embedder", f"the endpoint {address(settings.url)}{key}")
         return
     line = project.line_of("embedder", "key_env")
     text = f"the environment variable {variable}, which embedder.key_env names, is not set"

@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,9 @@ SMALLEST_RELATIVE_SINGULAR_VALUE = 1e-6
 
 # Of at most sqrt(2): a text whose terms cancel out has no direction, only rounding errors.
 SMALLEST_NORM = 1e-6
+
+# Distinct words whose character n-grams are kept looked up, about 1 KB each.
+CACHED_WORDS = 50_000
 
 Analyzer = Callable[[str], Sequence[str]]
 
@@ -72,10 +76,15 @@ class TfidfEmbedder(Embedder):
     def embed(self, texts: Sequence[str]) -> Floats:
         """Unit vectors of shape (len(texts), dim); zero for a text without any known term."""
         vectors = np.zeros((len(texts), self.dim), np.float32)
+        gathered = np.empty((0, self.dim), np.float32)
         for i, text in enumerate(texts):
             columns, weights = self._weights(text)
+            if len(columns) > len(gathered):
+                gathered = np.empty((2 * len(columns), self.dim), np.float32)
+            # clip: with the default every take into `out` is buffered once more.
+            rows = np.take(self.components, columns, axis=0, out=gathered[: len(columns)], mode="clip")
             # einsum sums row after row without BLAS: the same bits whatever the number of threads.
-            vector = np.einsum("t,td->d", weights.astype(np.float32), self.components[columns])
+            vector = np.einsum("t,td->d", weights.astype(np.float32), rows)
             norm = float(np.sqrt(np.einsum("d,d->", vector, vector)))
             if norm > SMALLEST_NORM:
                 vectors[i] = vector / norm
@@ -89,16 +98,25 @@ class TfidfEmbedder(Embedder):
 
     def _weights(self, text: str) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
         """Columns of the text's known terms, each once, and their weights."""
-        blocks = [_block(analyze(text), index, self.idf) for analyze, index in self._blocks]
+        blocks = [_block(columns(text), self.idf) for columns in self._columns]
         return np.concatenate([b[0] for b in blocks]), np.concatenate([b[1] for b in blocks])
 
     @cached_property
-    def _blocks(self) -> list[tuple[Analyzer, dict[str, int]]]:
-        indices = (
-            {term: i for i, term in enumerate(self.words)},
-            {term: i for i, term in enumerate(self.chars, start=len(self.words))},
+    def _columns(self) -> tuple[Callable[[str], Iterable[int]], ...]:
+        """For each of the two kinds of terms: text -> the column of every known term in it, in their order."""
+        by_word, by_char = _analyzers(self.settings)
+        word_index = {term: i for i, term in enumerate(self.words)}
+        char_index = {term: i for i, term in enumerate(self.chars, start=len(self.words))}
+
+        # Character n-grams do not reach beyond a word, and words repeat: those of one word are looked up once.
+        @lru_cache(maxsize=CACHED_WORDS)
+        def of_word(word: str) -> tuple[int, ...]:
+            return tuple(_known(by_char(word), char_index))
+
+        return (
+            lambda text: _known(by_word(text), word_index),
+            lambda text: chain.from_iterable(map(of_word, text.lower().split())),
         )
-        return list(zip(_analyzers(self.settings), indices, strict=True))
 
 
 def fit(settings: dict[str, Any], texts: Sequence[str], seed: int, root: Path) -> TfidfEmbedder:
@@ -114,7 +132,8 @@ def fit(settings: dict[str, Any], texts: Sequence[str], seed: int, root: Path) -
 
 def load(folder: Path, spec: dict[str, Any], root: Path) -> TfidfEmbedder:
     terms = read_json(folder / TERMS)
-    idf, components = read_array(folder / "idf.npy"), read_array(folder / "components.npy")
+    # Copies: a mapped file that is written over while a service runs would change its vectors, or end it by a signal.
+    idf, components = (np.array(read_array(folder / name)) for name in ("idf.npy", "components.npy"))
     embedder = TfidfEmbedder(spec["settings"], terms["words"], terms["chars"], idf, components)
     count = len(embedder.words) + len(embedder.chars)
     if idf.shape != (count,) or components.shape != (count, spec["dim"]):
@@ -145,11 +164,13 @@ def _terms(analyze: Analyzer, texts: Sequence[str], settings: dict[str, Any]) ->
     return dict(sorted(sorted(common, key=lambda item: (-item[1], item[0]))[: settings["max_terms"]]))
 
 
-def _block(
-    terms: Sequence[str], index: dict[str, int], idf: NDArray[np.float64]
-) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
-    counts: dict[int | None, int] = Counter(map(index.get, terms))
-    counts.pop(None, None)
+def _known(terms: Iterable[str], index: dict[str, int]) -> list[int]:
+    return [column for column in map(index.get, terms) if column is not None]
+
+
+def _block(found: Iterable[int], idf: NDArray[np.float64]) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+    """Each column once, in order of first occurrence, with its weight."""
+    counts = Counter(found)
     columns = np.fromiter(counts, np.intp, len(counts))
     weights = (1 + np.log(np.fromiter(counts.values(), np.float64, len(counts)))) * idf[columns]
     return columns, weights / np.sqrt(np.square(weights).sum()) if len(weights) else weights

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -18,8 +19,18 @@ def _number(value: float, digits: int = 0) -> str:
     return f"{value:,.{digits}f}"
 
 
+def _upper_first(text: str) -> str:
+    """A sentence's first letter; `capitalize` would take the capitals out of the names in it."""
+    return text[:1].upper() + text[1:]
+
+
 def render(context: dict[str, Any]) -> str:
     """The report as one self-contained HTML page: no script, nothing fetched."""
+    return _environment().get_template("report.html.j2").render(context)
+
+
+@cache
+def _environment() -> Environment:
     environment = Environment(
         loader=FileSystemLoader(template_folder() / "report"),
         autoescape=True,
@@ -32,6 +43,7 @@ def render(context: dict[str, Any]) -> str:
         "interval": words.interval,
         "number": _number,
         "threshold": words.threshold,
+        "upper_first": _upper_first,
     }
     environment.globals["words"] = words
-    return environment.get_template("report.html.j2").render(context)
+    return environment

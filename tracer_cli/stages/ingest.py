@@ -91,8 +91,8 @@ def _require_rows(accepted: int, collected: Collected) -> None:
         reasons = "\n".join(
             count.told()
             if count.rejected
-            else f"{count.path}: all {count.skipped:,} rows are outside of `since`, `until` and `sample`, or are no calls "
-            "of the teacher"
+            else f"{count.path}: all {count.skipped:,} rows are outside of `since`, `until` and `sample`, or are no "
+            "calls of the teacher"
             for count in collected.counts
         )
         raise DataError(f"traces: not one of the {collected.read:,} rows can be used\n{reasons}")

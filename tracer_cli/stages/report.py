@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tracer_cli.artifacts import Layout, read_json, read_table, sha256_file, write_csv, write_json, write_text
 from tracer_cli.config.schema import Config
-from tracer_cli.report import analysis, words
+from tracer_cli.core import drift
+from tracer_cli.report import analysis, changes, words
 from tracer_cli.report.plot import frontier_plot
 from tracer_cli.report.render import render
 
@@ -20,7 +23,10 @@ LABEL_COLUMNS = ("label", "fit_rows", "holdout_rows", "handled", "answered", "ag
 
 
 def run(layout: Layout, config: Config) -> None:
-    """Write report.html, qualitative_report.json and the plots from what guard and calibrate left."""
+    """Write report.html, qualitative_report.json and the plots from what guard and calibrate left.
+
+    What changed is told against the policy whose facts lie in metrics/previous.json, if there was one.
+    """
     manifest, frontier = read_json(layout.manifest), read_json(layout.frontier)
     deployed = words.deployed(manifest)
     shown = _shown(deployed, frontier)
@@ -36,6 +42,8 @@ def run(layout: Layout, config: Config) -> None:
         ),
     }
     labels = analysis.per_label(rows, dict(fit_counts), manifest["confidence"], manifest["label_checks"])
+    traces, teacher = read_json(layout.traces_metrics), read_json(layout.teacher)
+    now = changes.facts(manifest, labels, traces, teacher, changes.dates_of([layout.fit, layout.holdout]))
     qualitative = {
         "manifest": sha256_file(layout.manifest),
         "shown": shown,
@@ -43,6 +51,8 @@ def run(layout: Layout, config: Config) -> None:
         "labels": labels,
         "boundary_pairs": analysis.boundary_pairs(rows),
         "examples": analysis.examples(rows),
+        "changed": changes.changed(layout.previous, now),
+        "reference": {"scores": _kept(rows.scores), "distances": _kept(rows.distances)},
     }
     write_json(layout.qualitative_report, qualitative)
     points = analysis.frontier_table(curves["holdout"], manifest["targets"], manifest["target"], manifest["scope"])
@@ -54,7 +64,8 @@ def run(layout: Layout, config: Config) -> None:
         "manifest": manifest,
         "targets": targets,
         "deployed": next(t for t in targets if t["target"] == manifest["target"]),
-        "traces": read_json(layout.traces_metrics),
+        "traces": traces,
+        "teacher": teacher,
         "qualitative": qualitative,
         "cost": analysis.cost_projection(coverage, **config.cost.model_dump()),
         "considered": _considered(frontier),
@@ -62,6 +73,12 @@ def run(layout: Layout, config: Config) -> None:
         "plot": frontier_plot(curves, targets, manifest["target"], manifest["scope"]),
     }
     write_text(layout.report, render(context))
+
+
+def _kept(values: NDArray[np.float64]) -> dict[str, Any] | None:
+    """Quantiles of the holdout, which `tracer monitor` compares with where only the policy folder is."""
+    base = drift.reference(values)
+    return None if base is None else asdict(base)
 
 
 def _shown(deployed: dict[str, Any], frontier: dict[str, Any]) -> dict[str, Any]:

@@ -14,6 +14,8 @@ from tracer_cli.traces.read.files import TraceFile
 TEXT_ALIASES = ("input", "query", "text", "prompt", "question")
 LABEL_ALIASES = ("teacher", "teacher_output", "label", "intent", "output", "answer")
 
+ORIGIN = "origin"
+
 SHOWN_FIELDS = 30
 SHOWN_CHARACTERS = 60
 
@@ -55,7 +57,7 @@ def resolve_fields(source: TraceSource, file: TraceFile, fields: Sequence[str]) 
         source.id,
         source.timestamp,
         source.ground_truth,
-        source.origin,
+        source.origin or (ORIGIN if ORIGIN in fields else None),
     )
 
 

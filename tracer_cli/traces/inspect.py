@@ -14,7 +14,7 @@ from tracer_cli.errors import DataError
 from tracer_cli.traces.fields import LABEL_ALIASES, TEXT_ALIASES, shown_fields
 from tracer_cli.traces.read.files import TraceFile, trace_file
 from tracer_cli.traces.read.records import read_records, sample_fields
-from tracer_cli.traces.recognise import parse_of, preset_name
+from tracer_cli.traces.recognise import declared
 
 SAMPLE_ROWS = 2000
 
@@ -68,16 +68,9 @@ def inspect(path: Path) -> Guess:
         raise DataError(f"{path}: no row can be read ({reason})")
     if file.format == "csv":
         _require_header(file, fields, rows)
-    preset = preset_name(rows)
-    if preset == "openai-batch":
-        raise DataError(
-            f"{path}: it is a file of the OpenAI batch API, whose inputs and outputs are two files. Run `tracer init` "
-            "without it, and name both in tracer.yaml: path: the input file, preset: openai-batch, results: the output "
-            "file (docs/traces.md)"
-        )
-    if preset != "fields":
-        parse = parse_of(file, preset)
-        return Guess(path, file.format, tuple(fields), None, None, None, None, None, len(records), preset, parse)
+    shape = declared(file)
+    if shape:
+        return Guess(path, file.format, tuple(fields), None, None, None, None, None, len(records), **shape)
     ground_truth = _known(TRUTH_ALIASES, fields)
     id, timestamp = _known(ID_ALIASES, fields), _known(TIMESTAMP_ALIASES, fields)
     texts = {field: _texts(rows, field) for field in fields if field not in (ground_truth, id, timestamp)}

@@ -7,8 +7,8 @@ SCHEMA, and an older reader then refuses the line.
 
 Required: schema, id, time, input, teacher (null only beside tool_calls, or when the teacher was not asked), origin.
 The others may be absent or null. A fit uses id, time, input, teacher, tool_calls, origin, model and context; the rest
-(probability, policy, decision, label, score, target, latency_ms) is for watching the policy and does not reach
-fit.parquet.
+(probability, policy, decision, label, score, distance, target, latency_ms) is for watching the policy and does not
+reach fit.parquet.
 """
 
 from __future__ import annotations
@@ -19,7 +19,10 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
 
+from tracer_cli.traces.calls import Context
+
 SCHEMA = 1
+SYSTEM_CHARACTERS = 2000  # of the instructions' text, in each line: as many as teacher.json shows; the digest is of all
 HANDLED = "handled"
 DEFERRED = "deferred"
 
@@ -32,9 +35,9 @@ class Entry:
     was not asked. origin: organic (before any policy), audit (drawn at random, whatever the decision) or deferred.
     tool_calls: (name, arguments as the teacher wrote them) in their order.
     probability: with which this request was to be asked and logged, 1 for a deferred one.
-    policy: its id; decision: handled or deferred; label, score: what it answered, or would have; target: the
-    agreement that was asked of it. None: there was no policy.
-    context: sha256, system and tools of the teacher's instructions (`traces.calls.Context`); None: not known.
+    policy: its id; decision: handled or deferred; label, score, distance: what it answered, or would have; target:
+    the agreement that was asked of it. None: there was no policy.
+    context: `context_fields` of the teacher's instructions; None: not known.
     """
 
     id: str
@@ -52,6 +55,14 @@ class Entry:
     latency_ms: float | None = None
     model: str | None = None
     context: Mapping[str, Any] | None = None
+    distance: float | None = None
+
+
+def context_fields(context: Context | None) -> dict[str, Any] | None:
+    """What `Entry.context` holds of the instructions."""
+    if context is None:
+        return None
+    return {"sha256": context.sha256, "system": context.system[:SYSTEM_CHARACTERS], "tools": list(context.tools)}
 
 
 def line(entry: Entry) -> bytes:
@@ -82,4 +93,6 @@ def line(entry: Entry) -> bytes:
         "model": entry.model,
         "context": None if entry.context is None else dict(entry.context),
     }
+    if entry.distance is not None:
+        values["distance"] = entry.distance
     return json.dumps(values, ensure_ascii=True, allow_nan=False, separators=(",", ":")).encode("ascii") + b"\n"

@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from tracer_cli.config.schema import TraceSource
+from tracer_cli.errors import DataError
 from tracer_cli.traces.calls import Answer, NoCallError, UnusableError
 from tracer_cli.traces.expressions import MISSING, from_json
 from tracer_cli.traces.presets import preset_of
 from tracer_cli.traces.read.files import TraceFile
+from tracer_cli.traces.read.records import read_records
 
 SAMPLE_CALLS = 500
 
@@ -41,8 +43,26 @@ _SIGNS: Mapping[str, tuple[frozenset[str], ...]] = {
 }
 
 
+def declared(file: TraceFile) -> dict[str, Any]:
+    """`preset` and `parse` as tracer.yaml would have them; {} for plain fields. Raises DataError for half a batch."""
+    with tempfile.TemporaryDirectory(prefix="tracer-inspect-") as scratch:
+        records = islice(read_records(file, None, Path(scratch)), SAMPLE_CALLS)
+        preset = preset_name([record.fields for record in records if record.fields is not None])
+    if preset == "fields":
+        return {}
+    if preset == "openai-batch":
+        raise DataError(
+            f"{file.path}: it is a file of the OpenAI batch API, whose inputs and outputs are two files: name both in "
+            "tracer.yaml (path: the input file, preset: openai-batch, results: the output file; see docs/traces.md)"
+        )
+    parse = parse_of(file, preset)
+    return {"preset": preset} | ({"parse": parse} if parse else {})
+
+
 def preset_name(rows: Sequence[Mapping[str, Any]]) -> str:
     """The preset whose signs every record has; `fields` when there is none."""
+    if not rows:
+        return "fields"
     common = frozenset.intersection(*(frozenset(row) for row in rows))
     for name, signs in _SIGNS.items():
         if any(sign <= common for sign in signs) and (name != "langfuse" or _observations(rows)):

@@ -136,7 +136,8 @@ class TraceSource(Section):
     origin: Text | None = Field(
         default=None,
         description="Field that says how the trace came about: organic (before any policy), audit or deferred. "
-        "Deferred rows are trained on and are no evidence. Default: every trace is organic.",
+        "Deferred rows are trained on and are no evidence. Default: a field `origin` that holds one of these words, "
+        "else organic.",
     )
     turns: Annotated[Literal["single", "last", "all"], AsText] = Field(
         default="single",

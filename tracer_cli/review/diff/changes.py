@@ -9,8 +9,8 @@ from typing import Any, Literal
 from tracer_cli.config.document import KeyPath, key_path
 from tracer_cli.config.load import FILE_NAME as TRACER_YAML
 from tracer_cli.core.certificate import clopper_pearson
+from tracer_cli.core.noise import LEVEL, Comparison, Counts, compare, corrected
 from tracer_cli.report.analysis import FEW_ROWS, cost_projection
-from tracer_cli.review.diff.noise import LEVEL, Comparison, Counts, compare, corrected
 from tracer_cli.review.facts import HOLDOUT_LABELS, HOLDOUT_TEXTS, Facts, LabelFacts, TargetFacts
 from tracer_cli.review.parameters import ABSENT, Differing, differing, key_of, value_at
 from tracer_cli.review.weaker import Weaker, weaker
@@ -83,7 +83,7 @@ class TargetChange:
 class LabelChange:
     """One label that both sides have. agreement: of the answers with it; coverage: of its own holdout texts.
 
-    The p-values behind the judgements are corrected for all labels; see `review.diff.noise`.
+    The p-values behind the judgements are corrected for all labels; see `core.noise`.
     """
 
     label: str

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from tracer_cli.config.document import key_path
+from tracer_cli.core.noise import LEVEL, TEST, Comparison, Counts, can_differ
 from tracer_cli.report import words
 from tracer_cli.report.analysis import FEW_ROWS
 from tracer_cli.report.words import interval, percent
 from tracer_cli.review.diff import verdict
 from tracer_cli.review.diff.changes import Changes, Judgement, LabelChange, TargetChange, cost, coverage_of, parity_of
-from tracer_cli.review.diff.noise import LEVEL, TEST, Comparison, Counts, can_differ
 from tracer_cli.review.facts import WORKING_TREE, Facts, TargetFacts
 from tracer_cli.review.parameters import ABSENT, value_text
 from tracer_cli.review.sentences import Code, Name, Words, joined, listed, number, plain

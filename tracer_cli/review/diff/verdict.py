@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from tracer_cli.config.document import key_path
+from tracer_cli.core.noise import Comparison
 from tracer_cli.report.words import percent
 from tracer_cli.review.diff.changes import Changes, TargetChange, scope_of
-from tracer_cli.review.diff.noise import Comparison
 from tracer_cli.review.facts import WORKING_TREE, Facts, TargetFacts
 from tracer_cli.review.parameters import value_at, value_text
 from tracer_cli.review.sentences import Code, Name, Words, joined, listed, number

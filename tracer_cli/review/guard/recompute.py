@@ -14,6 +14,7 @@ import itertools
 import json
 import math
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from tracer_cli.artifacts import STAGES, Layout, exclusive, read_bytes, read_table, sha256_file
+from tracer_cli.artifacts import STAGES, Layout, exclusive, read_bytes, read_json, read_table, sha256_file
 from tracer_cli.config.document import KeyPath, key_path
 from tracer_cli.config.schema import Config
 from tracer_cli.core.splits import auto_holdout_share
@@ -71,7 +72,7 @@ def recompute(layout: Layout, config: Config) -> Recomputed:
 def _inputs(layout: Layout) -> list[Path]:
     """What guard and report read, as dvc.yaml names it."""
     tables = [layout.fit, layout.holdout, layout.holdout_labels, layout.fit_vectors, layout.holdout_vectors]
-    return [layout.candidate, layout.embedder, *tables]
+    return [layout.candidate, layout.embedder, layout.rejected, layout.teacher, *tables]
 
 
 def _results(layout: Layout) -> list[Path]:
@@ -187,27 +188,37 @@ def _note(stated: Any, here: dict[str, str]) -> str:
 
 
 def _traces(layout: Layout, config: Config) -> dict[str, Any]:
-    """metrics/traces.json, from the tables of ingest."""
-    fit = read_table(layout.fit, ["label", "count", "label_count"])
-    texts, labels = read_table(layout.holdout, ["count"]), read_table(layout.holdout_labels, ["label", "label_count"])
+    """metrics/traces.json, from the tables of ingest, its quarantine and what it says of the teacher."""
+    fit = read_table(layout.fit, ["label", "count", "label_count", "origin"])
+    texts = read_table(layout.holdout, ["count", "origin"])
+    labels = read_table(layout.holdout_labels, ["label", "label_count"])
     counts = np.concatenate([fit["count"].to_numpy(), texts["count"].to_numpy()])
     agreeing = np.concatenate([fit["label_count"].to_numpy(), labels["label_count"].to_numpy()])
+    origins = Counter([*fit["origin"].to_pylist(), *texts["origin"].to_pylist()])
     read, accepted, distinct = read_fit_meta(layout.fit)["rows_read"], int(counts.sum()), len(counts)
+    rejected = read_bytes(layout.rejected).count(b"\n")
     twice, conflicting = int((counts > 1).sum()), int((agreeing < counts).sum())
     share = config.split.holdout
+    teacher = read_json(layout.teacher)
+    evidence = distinct - origins["deferred"]
     return {
         "rows_read": read,
         "rows_accepted": accepted,
-        "rows_rejected": read - accepted,
+        "rows_rejected": rejected,
+        "rows_skipped": read - accepted - rejected,
         "rows_merged": accepted - distinct,
         "distinct_texts": distinct,
+        "audit_texts": origins["audit"],
+        "deferred_texts": origins["deferred"],
         "texts_seen_twice": twice,
         "conflicting_texts": conflicting,
         "conflict_share": round(conflicting / twice, 6) if twice else 0,
         "labels": len({*fit["label"].to_pylist(), *labels["label"].to_pylist()}),
+        "teacher_contexts": teacher["contexts_seen"],
+        "teacher_changes": teacher["changes"],
         "fit_rows": fit.num_rows,
         "holdout_rows": texts.num_rows,
-        "holdout_share": auto_holdout_share(distinct, config.targets.evidence) if share == "auto" else share,
+        "holdout_share": auto_holdout_share(evidence, config.targets.evidence) if share == "auto" else share,
     }
 
 

@@ -18,7 +18,9 @@ from typing import Any
 
 from tracer_cli.compile.existing import (
     DVC_YAML,
+    NO_PREVIOUS,
     PARAMS_YAML,
+    PREVIOUS,
     Existing,
     differences,
     existing_dvc,
@@ -123,6 +125,8 @@ def plan(root: Path) -> Plan:
     worktree = Worktree(root, status, lock, stages_of(graph.values or {}, lock, status))
     planner = _Planner(root, document, config, stages, lock, status, worktree)
     first = _compile_first(planner, graph, wanted, params)
+    if first is not None and not worktree.exists(PREVIOUS):  # as in a project of an earlier version
+        worktree.set(PREVIOUS, Content(hashlib.md5(NO_PREVIOUS.encode(), usedforsecurity=False).hexdigest()))
     planner.resolve(params, compiled=first is not None)
     for stage in stages:
         if stage.name != RESOLVE:

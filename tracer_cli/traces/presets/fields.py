@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from tracer_cli.traces.calls import Call
+from tracer_cli.traces.calls import ORIGINS, Call
 from tracer_cli.traces.expressions import parse
-from tracer_cli.traces.fields import FieldNames, require_seen, resolve_fields
+from tracer_cli.traces.fields import ORIGIN, FieldNames, require_seen, resolve_fields
 from tracer_cli.traces.presets.answers import answers_in_field
 from tracer_cli.traces.presets.base import Found, Preset
 from tracer_cli.traces.read.files import TraceFile
 from tracer_cli.traces.read.records import read_records, sample_fields
+from tracer_cli.traces.values import optional_text
 
 
 class FieldsPreset(Preset):
@@ -37,8 +38,18 @@ class FieldsPreset(Preset):
             id=self.own("id", fields),
             timestamp=self.own("timestamp", fields),
             ground_truth=self.own("ground_truth", fields),
-            origin=self.own("origin", fields),
+            origin=self._origin(fields),
         )
+
+    def _origin(self, fields: Mapping[str, Any]) -> Any:
+        """What the named field holds; without a name, a field `origin` that holds one of the three words counts.
+
+        Else what a policy deferred would pass for organic where its log is read as plain fields.
+        """
+        if self.source.origin is not None:
+            return self.own("origin", fields)
+        origin = optional_text(fields.get(ORIGIN))
+        return origin if origin in ORIGINS else None
 
     def finish(self) -> None:
         require_seen(self.source, {expression.text for expression in self._unseen.values()}, self._last, self._fields)
