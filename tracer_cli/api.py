@@ -217,7 +217,11 @@ def _source(settings: FitConfig, traces: str) -> dict[str, Any]:
     """The source as tracer.yaml would have it: the fields that are named, else whatever the first file is."""
     if settings.text_field is not None or settings.label_field is not None:
         return {"path": traces, "text": settings.text_field, "label": settings.label_field}
-    return {"path": traces, **declared(find_files(Path(), traces)[0])}
+    try:
+        first = find_files(Path(), traces)[0]
+    except DataError:  # ingest says what is wrong with the path
+        return {"path": traces}
+    return {"path": traces, **declared(first)}
 
 
 def embed(texts: Sequence[str], embedder: Embedder | dict[str, Any] | None = None) -> NDArray[np.float32]:

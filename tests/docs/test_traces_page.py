@@ -9,7 +9,6 @@ from typing import Any, cast
 
 import pytest
 
-from traces_page import Example, examples
 from support import REPOSITORY
 from tracer_cli.config.load import load_config
 from tracer_cli.config.schema import TraceSource
@@ -17,6 +16,7 @@ from tracer_cli.traces.collect import collect
 from tracer_cli.traces.rejects import Rejects
 from tracer_cli.traces.rows import Row
 from tracer_cli.traces.store import Store
+from traces_page import Example, examples
 
 PAGE = (REPOSITORY / "docs" / "traces.md").read_text(encoding="utf-8")
 EXAMPLES = list(examples(PAGE))

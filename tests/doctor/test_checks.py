@@ -470,7 +470,7 @@ CASES = [
         "policy-unloadable",
         pipeline.policy,
         every(remove(".tracer/manifest.json"), write(".tracer/manifest.json", '{"schema": 2}')),
-        "KeyError",
+        "`files` is missing",
     ),
     Case("policy-blocked", pipeline.policy, uncertified, "nothing can be certified at 0.85"),
     Case(
