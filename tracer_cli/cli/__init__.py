@@ -30,6 +30,7 @@ COMMANDS = {
     "diff": "diff",
     "guard": "guard",
     "route": "route",
+    "monitor": "monitor",
     "report": "report",
     "report-html": "report_html",
     "doctor": "doctor",
