@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from tracer_cli.api import FitConfig, FitResult, embed, fit
     from tracer_cli.embedders import Embedder
     from tracer_cli.refit import update
+    from tracer_cli.runtime.reload import LiveRouter
     from tracer_cli.runtime.router import Router, load_router
     from tracer_cli.runtime.trace_log import TraceLog
     from tracer_cli.runtime.watch import capture, watch
@@ -22,6 +23,7 @@ __all__ = [
     "Embedder",
     "FitConfig",
     "FitResult",
+    "LiveRouter",
     "Router",
     "TraceLog",
     "__version__",
@@ -39,6 +41,7 @@ _HOMES = {
     "FitResult": "tracer_cli.api",
     "embed": "tracer_cli.api",
     "fit": "tracer_cli.api",
+    "LiveRouter": "tracer_cli.runtime.reload",
     "Router": "tracer_cli.runtime.router",
     "load_router": "tracer_cli.runtime.router",
     "TraceLog": "tracer_cli.runtime.trace_log",

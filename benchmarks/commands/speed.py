@@ -17,6 +17,17 @@ from benchmarks.commands.peer_env import peer_option, peer_skip_option, version_
 from benchmarks.data import DataSet
 
 TARGETS = (0.85, 0.90, 0.95, 0.98)
+VECTOR_PARTS = {
+    "Router.predict": "router_ms",
+    "await Router.apredict": "async_ms",
+    "bare onnxruntime session": "session_ms",
+}
+TEXT_PARTS = {
+    "embedding alone": "embed_ms",
+    "Router.predict of its vector": "policy_ms",
+    "Router.predict": "whole_ms",
+    "await Router.apredict": "async_ms",
+}
 threads_option = click.option(
     "--threads", type=click.IntRange(1), default=1, show_default=True, help="Threads, and CPUs that may be used."
 )
@@ -90,23 +101,26 @@ def fit(
 @click.option("--queries", type=click.IntRange(1), default=4000, show_default=True, help="Vectors routed one by one.")
 @click.option("--batch", type=click.IntRange(1), default=10_000, show_default=True, help="Rows of the batch.")
 @click.option("--rounds", type=click.IntRange(1), default=4, show_default=True, help="Rounds, all things in turn.")
+@click.option("--texts/--no-texts", default=True, help="Also texts with tf-idf, on as many generated traces.")
 @zoo_option
-def route(rows: int, queries: int, batch: int, rounds: int, zoo: str | None) -> None:
-    """One vector and a batch through the router, on one thread, beside the bare session and the bare products."""
-    arguments = {"rows": rows, "queries": queries, "batch": batch, "rounds": rounds, "zoo": options.zoo_of(zoo)}
+def route(rows: int, queries: int, batch: int, rounds: int, texts: bool, zoo: str | None) -> None:
+    """One vector, a batch and one text through the router, on one thread, beside the bare session and products."""
+    arguments = {"rows": rows, "queries": queries, "batch": batch, "rounds": rounds, "texts": texts}
+    arguments["zoo"] = options.zoo_of(zoo)
     found = isolated.call("benchmarks.speed.route:run", arguments, cpus=isolated.cpu_sets(1)[0])
-    click.echo(f"{found['reference_rows']:,} reference rows, surrogate {found['surrogate']}, one thread\n")
-    one = [
-        (name, f"{found[key]['p50']:.3f}", f"{found[key]['p99']:.3f}")
-        for name, key in (("Router.predict", "router_ms"), ("bare onnxruntime session", "session_ms"))
-    ]
-    click.echo(tables.markdown(("one vector", "p50 ms", "p99 ms"), one))
+    click.echo(_route_table("one vector", found, VECTOR_PARTS))
     click.echo()
     many = [
         (name, f"{found[key]:.3f}", f"{found[key] / found['products_seconds']:.2f}")
         for name, key in (("Router.predict_batch", "batch_seconds"), ("bare float32 products", "products_seconds"))
     ]
     click.echo(tables.markdown((f"batch of {batch:,} rows", "s (median)", "times the products"), many))
+    if texts:
+        what = (
+            f"one text of {found['texts']['characters']:.0f} characters, tf-idf of {found['texts']['dim']} dimensions"
+        )
+        click.echo()
+        click.echo(_route_table(what, found["texts"], TEXT_PARTS))
 
 
 @speed.command()
@@ -206,6 +220,12 @@ def _generated(rows: int) -> DataSet:
         [label for part in parts for label in part.teacher],
         np.concatenate([part.vectors for part in parts]),
     )
+
+
+def _route_table(what: str, found: dict[str, Any], parts: dict[str, str]) -> str:
+    rows = [(name, f"{found[key]['p50']:.3f}", f"{found[key]['p99']:.3f}") for name, key in parts.items()]
+    head = f"{found['reference_rows']:,} reference rows, surrogate {found['surrogate']}, one thread"
+    return f"{head}\n\n{tables.markdown((what, 'p50 ms', 'p99 ms'), rows)}"
 
 
 def _fit_table(found: dict[str, list[dict[str, Any]]], name: str, rows: int, threads: int) -> str:

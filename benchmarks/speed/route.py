@@ -1,9 +1,12 @@
-"""Routing on one thread: one vector at a time, and a batch, beside the least that each needs."""
+"""Routing on one thread: one vector or text at a time, and a batch, beside the least that each needs."""
 
 from __future__ import annotations
 
+import asyncio
+import itertools
+import json
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +18,17 @@ import tracer_cli
 from benchmarks import generate
 from tracer_cli.artifacts import Layout, read_json
 from tracer_cli.core.neighbours import landmark_count
+from tracer_cli.traces import example
+
+Timer = Callable[[Iterable[int]], list[float]]
 
 BLOCK = 512
 WARM_UP = 100
 
 
-def run(folder: Path, rows: int, queries: int, batch: int, rounds: int, zoo: dict[str, Any] | None) -> dict[str, Any]:
+def run(
+    folder: Path, rows: int, queries: int, batch: int, rounds: int, zoo: dict[str, Any] | None, texts: bool
+) -> dict[str, Any]:
     """Fit on `rows` generated traces, then time. Each thing is done `rounds` times, in turn with what it is held to."""
     layout = _fit(folder, rows, zoo)
     candidate = read_json(layout.candidate / "candidate.json")
@@ -28,17 +36,58 @@ def run(folder: Path, rows: int, queries: int, batch: int, rounds: int, zoo: dic
     bare = _bare_session(layout.policy_graph)
     name = bare.get_inputs()[0].name
     vectors = np.concatenate([block.vectors for block in generate.blocks(max(queries, batch), seed=1)])
-    one = _one_by_one(vectors[:queries], rounds, router.predict, lambda vector: bare.run(None, {name: vector[None, :]}))
+    one = _one_by_one(
+        queries,
+        rounds,
+        _each(lambda i: router.predict(vectors[i])),
+        _each_awaited(lambda i: router.apredict(vectors[i])),
+        _each(lambda i: bare.run(None, {name: vectors[i : i + 1]})),
+    )
     products = _Products(candidate)
     many = _in_turn(rounds, lambda: router.predict_batch(vectors[:batch]), lambda: products(vectors[:batch]))
     return {
         "reference_rows": candidate["reference_rows"],
-        "surrogate": " + ".join(member["kind"] for member in candidate["surrogate"]["members"]),
+        "surrogate": _surrogate(candidate),
         "router_ms": _percentiles(one[0]),
-        "session_ms": _percentiles(one[1]),
+        "async_ms": _percentiles(one[1]),
+        "session_ms": _percentiles(one[2]),
         "batch_seconds": float(np.median(many[0])),
         "products_seconds": float(np.median(many[1])),
+        "texts": _texts(folder / "texts", rows, queries, rounds, zoo) if texts else None,
     }
+
+
+def _texts(folder: Path, rows: int, queries: int, rounds: int, zoo: dict[str, Any] | None) -> dict[str, Any]:
+    """The same for texts with the default tf-idf: embedding, policy and both, each by itself."""
+    folder.mkdir()
+    traces = list(itertools.islice(example.generate(rows + queries), rows + queries))
+    (folder / "traces.jsonl").write_text("".join(f"{json.dumps(trace)}\n" for trace in traces[:rows]), encoding="utf-8")
+    config = tracer_cli.FitConfig(target_teacher_agreement=0.85, zoo=zoo)
+    tracer_cli.fit(folder / "traces.jsonl", folder / "policy", config=config)
+    layout = Layout.of_folder(Path(), folder / "policy")
+    candidate = read_json(layout.candidate / "candidate.json")
+    router = tracer_cli.load_router(layout.policy)
+    texts = [trace["input"] for trace in traces[rows:]]
+    vectors = router.embed(texts)
+    found = _one_by_one(
+        queries,
+        rounds,
+        _each(lambda i: router.embed([texts[i]])),
+        _each(lambda i: router.predict(vectors[i])),
+        _each(lambda i: router.predict(texts[i])),
+        _each_awaited(lambda i: router.apredict(texts[i])),
+    )
+    return {
+        "reference_rows": candidate["reference_rows"],
+        "surrogate": _surrogate(candidate),
+        "characters": float(np.mean([len(text) for text in texts])),
+        "dim": router.dim,
+        **dict(zip(("embed_ms", "policy_ms", "whole_ms", "async_ms"), map(_percentiles, found), strict=True)),
+    }
+
+
+def _surrogate(candidate: dict[str, Any]) -> str:
+    return " + ".join(member["kind"] for member in candidate["surrogate"]["members"])
 
 
 class _Products:
@@ -81,20 +130,38 @@ def _bare_session(graph: Path) -> Any:
     return onnxruntime.InferenceSession(graph.read_bytes(), settings, providers=["CPUExecutionProvider"])
 
 
-def _one_by_one(
-    vectors: NDArray[np.float32], rounds: int, *functions: Callable[[NDArray[np.float32]], object]
-) -> list[list[float]]:
+def _each(function: Callable[[int], object]) -> Timer:
+    def timed(rows: Iterable[int]) -> list[float]:
+        found = []
+        for row in rows:
+            start = time.perf_counter_ns()
+            function(row)
+            found.append((time.perf_counter_ns() - start) / 1e6)
+        return found
+
+    return timed
+
+
+def _each_awaited(function: Callable[[int], Awaitable[object]]) -> Timer:
+    async def timed(rows: Iterable[int]) -> list[float]:
+        found = []
+        for row in rows:
+            start = time.perf_counter_ns()
+            await function(row)
+            found.append((time.perf_counter_ns() - start) / 1e6)
+        return found
+
+    return lambda rows: asyncio.run(timed(rows))
+
+
+def _one_by_one(count: int, rounds: int, *timers: Timer) -> list[list[float]]:
     """Milliseconds of each call. In blocks, because two graphs in alternation would take turns in the cache too."""
-    for function in functions:
-        for vector in vectors[:WARM_UP]:
-            function(vector)
-    times: list[list[float]] = [[] for _ in functions]
-    for part in np.array_split(vectors, rounds):
-        for function, found in zip(functions, times, strict=True):
-            for vector in part:
-                start = time.perf_counter_ns()
-                function(vector)
-                found.append((time.perf_counter_ns() - start) / 1e6)
+    for timer in timers:
+        timer(range(min(count, WARM_UP)))
+    times: list[list[float]] = [[] for _ in timers]
+    for part in np.array_split(np.arange(count), rounds):
+        for timer, found in zip(timers, times, strict=True):
+            found += timer(part.tolist())
     return times
 
 

@@ -57,12 +57,12 @@ def test_no_line_is_lost(lines: list[bytes], batch_size: int) -> None:
 
     class Stub(tracer.Router):
         def __init__(self) -> None:
-            self.target = 0.9
+            pass
 
         def predict(self, value, fallback=None, target=None):
             raise DataError("no")
 
-        def predict_batch(self, values, target=None):
+        def embed(self, texts):
             raise DataError("no")
 
     answers = list(route_lines(Stub(), lines, batch_size))

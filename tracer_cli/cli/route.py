@@ -35,8 +35,8 @@ def command(texts: tuple[str, ...], policy: Path, target: float | None, batch_si
 
     Without TEXT, reads JSON lines from stdin: a string, or an object with the text in `text` (or `input`, `query`,
     `prompt`, `question`) or the vector in `embedding`. Writes one JSON line for each: the object's `id` if it has
-    one, and `label`, `decision`, `accept_score`, `target`. A line that cannot be routed gives `error` instead, and
-    exit 2 at the end.
+    one, and `label`, `decision`, `accept_score`, `target`, `stage`, `distance`. A line that cannot be routed gives
+    `error` instead, and exit 2 at the end.
 
     \b
     Examples:

@@ -26,14 +26,8 @@ def _route_batch(router: Router, batch: list[tuple[int, bytes]]) -> list[dict[st
     texts = [i for i, request in enumerate(requests) if isinstance(request.get("input"), str)]
     routed: dict[int, dict[str, Any]] = {}
     try:
-        answers = router.predict_batch([requests[i]["input"] for i in texts])
-        for at, i in enumerate(texts):
-            routed[i] = {
-                "label": answers["labels"][at],
-                "decision": answers["decisions"][at],
-                "accept_score": float(answers["accept_scores"][at]),
-                "target": router.target,
-            }
+        found = router.decide(router.embed([requests[i]["input"] for i in texts]))
+        routed = {i: dict(found.one(at)) for at, i in enumerate(texts)}
     except TracerError:
         pass  # one of the texts: find out which below
     return [

@@ -2,175 +2,278 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tracer_cli.core import policy
 from tracer_cli.core.onnx_session import session
-from tracer_cli.embedders import Embedder, checked
-from tracer_cli.embedders import load as load_embedder
-from tracer_cli.embedders import replacing as replacing_embedder
-from tracer_cli.errors import DataError, EmbedderMismatchError, PolicyError
-from tracer_cli.runtime import policy_folder
+from tracer_cli.embedders import Embedder
+from tracer_cli.errors import DataError, PolicyError, PolicyIntegrityError
+from tracer_cli.runtime import fallback as fallbacks
+from tracer_cli.runtime import inputs, policy_folder, worker
+from tracer_cli.runtime.answers import DEFERRED, HANDLED, BatchPrediction, Prediction, Routed
+from tracer_cli.runtime.fallback import Fallback
 from tracer_cli.runtime.policy_folder import PolicyFolder
+from tracer_cli.runtime.text_embedder import EmbedFunction, TextEmbedder
 
-EmbedFunction = Callable[[Sequence[str]], ArrayLike]
+if TYPE_CHECKING:
+    from tracer_cli.runtime.reload import LiveRouter
 
+__all__ = ["BatchPrediction", "Prediction", "Routed", "Router", "load_router"]
 
-class Prediction(TypedDict):
-    """label: the surrogate's when handled, the fallback's (or None without one) when deferred."""
-
-    label: Any
-    decision: str
-    accept_score: float
-    target: float
+# The second stage of a cascade scores at most this, the first more (see core.cascade).
+FIRST_STAGE_ABOVE = 0.5
 
 
-class BatchPrediction(TypedDict):
-    """Lists and arrays of one length; the label of a deferred input is None."""
+class BaseRouter(ABC):
+    """What every router offers. A call is answered by one policy, the one that is `current` when it begins.
 
-    labels: list[str | None]
-    decisions: list[str]
-    handled: NDArray[np.bool_]
-    accept_scores: NDArray[np.float64]
+    Safe to share between threads and tasks. One input is answered alike alone, in a batch and from every thread,
+    given that its embedder gives it the same vector there.
+    """
 
+    @property
+    @abstractmethod
+    def current(self) -> Router:
+        """The policy as it is now; what it answers stays that of one policy, however long it is kept."""
 
-class Router:
-    """A certified policy, ready to answer. Made by `load_router`; safe to share between threads."""
+    @property
+    def policy_id(self) -> str:
+        return self.current._folder.id
 
-    def __init__(self, folder: PolicyFolder, embedder: Embedder | EmbedFunction | None, target: float | None) -> None:
-        self.manifest = folder.manifest
-        self.labels: list[str] = folder.manifest["labels"]
-        self.dim: int = folder.manifest["dim"]
-        self._session = session(folder.graph)
-        self._embedder = embedder
-        self._folder = folder
-        self._thresholds = {t["target"]: t["threshold"] for t in folder.manifest["targets"] if t["certified"]}
-        self.target = folder.manifest["target"] if target is None else target
-        self._threshold(self.target)
+    @property
+    def manifest(self) -> dict[str, Any]:
+        return self.current._folder.manifest
+
+    @property
+    def labels(self) -> list[str]:
+        return self.current._labels
+
+    @property
+    def dim(self) -> int:
+        return self.current._dim
+
+    @property
+    def target(self) -> float:
+        """What is routed at unless a call says otherwise."""
+        return self.current._target
+
+    @property
+    def targets(self) -> dict[float, float]:
+        """Every certified target and its threshold."""
+        return dict(self.current._thresholds)
 
     def predict(
-        self,
-        text_or_vector: str | ArrayLike,
-        fallback: Callable[..., Any] | None = None,
-        target: float | None = None,
+        self, text_or_vector: str | ArrayLike, fallback: Fallback | None = None, target: float | None = None
     ) -> Prediction:
         """Route one text, or one vector of shape (dim,).
 
         fallback: called when the input is deferred, with the input if it takes an argument; what it returns
         becomes the label. target: another certified target of this policy than the one it is deployed at.
-        Raises DataError for an empty text, a vector of the wrong shape or with NaN, or an unknown target.
+        Raises DataError for an empty text, a vector of the wrong kind or with NaN, or an unknown target,
+        EmbedderMismatchError for one of the wrong dimension, and what the fallback raises.
         """
-        target = self.target if target is None else target
+        found = self.current._one(text_or_vector, target)
+        if found["decision"] == DEFERRED and fallback is not None:
+            found["label"] = fallbacks.call(fallback, text_or_vector)
+        return found
+
+    def predict_batch(
+        self,
+        texts_or_matrix: Sequence[str] | ArrayLike,
+        fallback: Fallback | None = None,
+        target: float | None = None,
+    ) -> BatchPrediction:
+        """Route a list of texts, or a matrix of shape (n, dim); the same decisions as one by one.
+
+        fallback: called once with the list of the deferred inputs (texts, or rows of the matrix), of which it returns
+        the labels in their order; one without an argument is called for each of them. Not called where all are handled.
+        """
+        found, deferred = self.current._many(texts_or_matrix, target)
+        if deferred and fallback is not None:
+            _fill(found, fallbacks.call_batch(fallback, deferred))
+        return found
+
+    async def apredict(
+        self, text_or_vector: str | ArrayLike, fallback: Fallback | None = None, target: float | None = None
+    ) -> Prediction:
+        """As `predict`, in a thread of its own; an async fallback is awaited, another one gets a thread too."""
+        found = await worker.run(self.current._one, text_or_vector, target)
+        if found["decision"] == DEFERRED and fallback is not None:
+            found["label"] = await fallbacks.acall(fallback, text_or_vector)
+        return found
+
+    async def apredict_batch(
+        self,
+        texts_or_matrix: Sequence[str] | ArrayLike,
+        fallback: Fallback | None = None,
+        target: float | None = None,
+    ) -> BatchPrediction:
+        """As `predict_batch`, in a thread of its own; an async fallback is awaited, another one gets a thread too."""
+        found, deferred = await worker.run(self.current._many, texts_or_matrix, target)
+        if deferred and fallback is not None:
+            _fill(found, await fallbacks.acall_batch(fallback, deferred))
+        return found
+
+    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """(len(texts), dim), for `decide`. Where the policy may change in between, take `current` once for both."""
+        return self.current._vectors_of(inputs.texts(texts))
+
+    def decide(self, vectors: ArrayLike, target: float | None = None) -> Routed:
+        """What `predict` decides on vectors of shape (n, dim), as arrays: for a caller that embeds by itself."""
+        current = self.current
+        return current._decided(inputs.matrix(vectors, current._dim), target)
+
+
+class Router(BaseRouter):
+    """A certified policy, ready to answer. Made by `load_router`."""
+
+    def __init__(
+        self,
+        folder: PolicyFolder,
+        embedder: Embedder | EmbedFunction | TextEmbedder | None = None,
+        target: float | None = None,
+    ) -> None:
+        """embedder: as in load_router, or what another router with the same embedder has loaded."""
+        manifest = folder.manifest
+        self._folder = folder
+        self._labels: list[str] = manifest["labels"]
+        self._dim: int = manifest["dim"]
+        self._thresholds: dict[float, float] = {
+            entry["target"]: entry["threshold"] for entry in manifest["targets"] if entry["certified"]
+        }
+        self._target: float = manifest["target"] if target is None else target
+        self._threshold(self._target)
+        self._is_cascade = manifest.get("second_surrogate") is not None
+        self._session = _opened(folder)
+        self._texts = embedder if isinstance(embedder, TextEmbedder) else TextEmbedder(folder, embedder)
+
+    @property
+    def current(self) -> Router:
+        return self
+
+    def _one(self, text_or_vector: Any, target: float | None) -> Prediction:
         threshold = self._threshold(target)
         if isinstance(text_or_vector, str):
-            vectors = self._embed([text_or_vector])
+            inputs.check_text(text_or_vector, "the input")
+            vectors = self._vectors_of([text_or_vector])
         else:
-            vectors = self._vectors(np.asarray(text_or_vector, np.float32)[None], "the vector")
-        result = policy.run(self._session, vectors)
-        score = float(result.accept_scores[0])
-        if score >= threshold:
-            label = self.labels[int(result.labels[0])]
-            return {"label": label, "decision": "handled", "accept_score": score, "target": target}
-        answer = None if fallback is None else _call(fallback, text_or_vector)
-        return {"label": answer, "decision": "deferred", "accept_score": score, "target": target}
-
-    def predict_batch(self, texts_or_matrix: Sequence[str] | ArrayLike, target: float | None = None) -> BatchPrediction:
-        """Route a list of texts, or a matrix of shape (n, dim); the same decisions as one by one."""
-        threshold = self._threshold(self.target if target is None else target)
-        if _is_texts(texts_or_matrix):
-            vectors = self._embed(list(texts_or_matrix))  # type: ignore[arg-type]
-        else:
-            vectors = self._vectors(np.asarray(texts_or_matrix, np.float32), "the matrix")
-        result = policy.run(self._session, vectors)
-        handled = result.accept_scores >= threshold
+            vectors = inputs.vector(text_or_vector, self._dim)
+        label, score, distance = policy.run_one(self._session, vectors)
+        handled = score >= threshold
         return {
-            "labels": [self.labels[i] if ok else None for i, ok in zip(result.labels, handled, strict=True)],
-            "decisions": ["handled" if ok else "deferred" for ok in handled],
-            "handled": handled,
-            "accept_scores": result.accept_scores,
+            "label": self._labels[label] if handled else None,
+            "decision": HANDLED if handled else DEFERRED,
+            "accept_score": score,
+            "target": self._target if target is None else target,
+            "stage": -1 if not handled else int(self._is_cascade and score <= FIRST_STAGE_ABOVE),
+            "distance": distance,
         }
 
-    def _threshold(self, target: float) -> float:
-        if target not in self._thresholds:
-            known = ", ".join(f"{t:g}" for t in self._thresholds)
-            raise DataError(f"target {target!r} is not certified by this policy; certified: {known}")
-        return float(self._thresholds[target])
+    def _many(self, texts_or_matrix: Any, target: float | None) -> tuple[BatchPrediction, list[Any]]:
+        """The answers, and the inputs of those that are deferred."""
+        self._threshold(target)
+        given: Any = inputs.texts_of(texts_or_matrix)
+        if given is not None:
+            vectors = self._vectors_of(inputs.texts(given))
+        else:
+            given = inputs.rows_of(texts_or_matrix)
+            vectors = inputs.matrix(given, self._dim)
+        routed = self._decided(vectors, target)
+        return routed.all(), [given[int(row)] for row in np.flatnonzero(~routed.handled)]
 
-    def _embed(self, texts: list[str]) -> NDArray[np.float32]:
-        for i, text in enumerate(texts):
-            if not isinstance(text, str) or not text.strip():
-                raise DataError(f"input {i} is not a text with at least one character: {text!r}")
+    def _threshold(self, target: float | None) -> float:
+        target = self._target if target is None else target
+        try:
+            return self._thresholds[target]
+        except (KeyError, TypeError):
+            known = ", ".join(f"{t:g}" for t in self._thresholds) or "none"
+            raise DataError(f"target {target!r} is not certified by this policy; certified: {known}") from None
+
+    def _vectors_of(self, texts: list[str]) -> NDArray[np.float32]:
         if not texts:
-            return np.empty((0, self.dim), np.float32)
-        if self._embedder is None:
-            self._embedder = _own_embedder(self._folder)
-        embed = self._embedder if callable(self._embedder) else self._embedder.embed
-        return self._vectors(checked(embed(texts), len(texts)), "the embedder's output")
+            return np.empty((0, self._dim), np.float32)
+        return inputs.checked(self._texts(texts), self._dim, "the embedder's output")
 
-    def _vectors(self, vectors: NDArray[np.float32], what: str) -> NDArray[np.float32]:
-        if vectors.ndim != 2 or vectors.shape[1] != self.dim:
-            shape = "x".join(str(n) for n in vectors.shape[1:]) or "none"
-            raise EmbedderMismatchError(f"{what} has dimension {shape}, this policy was fitted with {self.dim}")
-        if not np.isfinite(vectors).all():
-            raise DataError(f"{what} has a NaN or infinite value in row {int(np.argmin(np.isfinite(vectors).all(1)))}")
-        return vectors
+    def _decided(self, vectors: NDArray[np.float32], target: float | None) -> Routed:
+        threshold = self._threshold(target)
+        found = policy.run_as_alone(self._session, vectors, threshold)
+        handled = found.accept_scores >= threshold
+        second = (found.accept_scores <= FIRST_STAGE_ABOVE) & self._is_cascade
+        return Routed(
+            found.labels,
+            found.accept_scores,
+            found.distances,
+            handled=handled,
+            stages=np.where(handled, second.astype(np.int64), -1),
+            names=self._labels,
+            target=self._target if target is None else target,
+            policy_id=self._folder.id,
+        )
 
 
+@overload
+def load_router(
+    path: str | Path = ..., embedder: Embedder | EmbedFunction | None = ..., target: float | None = ...
+) -> Router: ...
+@overload
+def load_router(
+    path: str | Path = ...,
+    embedder: Embedder | EmbedFunction | None = ...,
+    target: float | None = ...,
+    *,
+    reload: float,
+) -> LiveRouter: ...
 def load_router(
     path: str | Path = ".tracer",
     embedder: Embedder | EmbedFunction | None = None,
     target: float | None = None,
-) -> Router:
+    *,
+    reload: float | None = None,
+) -> Router | LiveRouter:
     """Load a policy folder for routing.
 
     embedder: None for the policy's own, an Embedder (the one of the fit, or where that has text features
     the one they are beside), or a function from a list of texts to a matrix (of which only the dimension can
     be checked). A policy whose own embedder is a callable routes texts only with Embedder.from_callable(...)
     here: a folder may not name code to run. target: a certified target other than the deployed one.
+    reload: look every so many seconds whether the folder holds another policy, and go on with that one (see
+    LiveRouter, which has more settings).
 
     Sends nothing: an endpoint is asked, and compared with that of the fit, before the first text is routed; one
-    that is given here without `dimensions` is asked now.
+    that is given here without `dimensions` is asked now. With `reload` one text is embedded now.
     Raises PolicyNotCertifiedError, PolicyIntegrityError, EmbedderMismatchError, EmbedderError or PolicyError.
     """
-    folder = policy_folder.load(Path(path))
-    if getattr(embedder, "fingerprint", None) is not None:
-        embedder = replacing_embedder(embedder, folder.embedder)  # type: ignore[arg-type]
-    elif embedder is not None and not callable(embedder):
-        raise PolicyError("embedder must be an Embedder or a function from a list of texts to a matrix")
-    return Router(folder, embedder, target)
+    if reload is not None:
+        from tracer_cli.runtime.reload import LiveRouter
+
+        return LiveRouter(path, reload, embedder, target)
+    return Router(policy_folder.load(Path(path)), embedder, target)
 
 
-def _own_embedder(folder: PolicyFolder) -> Embedder:
-    embedder = load_embedder(folder.embedder)
-    expected = folder.manifest["embedder"]["fingerprint"]
-    if embedder.fingerprint != expected:
-        raise EmbedderMismatchError(
-            f"the embedder that {folder.embedder / 'spec.json'} names is not the one that the policy was fitted with: "
-            f"its fingerprint is {embedder.fingerprint}, the policy's is {expected} (has the model been updated?)"
-        )
-    return embedder
-
-
-def _is_texts(value: Any) -> bool:
-    if isinstance(value, str):
-        raise DataError("predict_batch takes a list of texts, not one text; use predict")
-    return isinstance(value, Sequence) and (len(value) == 0 or isinstance(value[0], str))
-
-
-def _call(fallback: Callable[..., Any], value: Any) -> Any:
-    """Call with the input if the function takes a positional argument, else without."""
+def _opened(folder: PolicyFolder) -> Any:
+    file = folder.path / "policy.onnx"
     try:
-        parameters = inspect.signature(fallback).parameters.values()
-    except (TypeError, ValueError):
-        return fallback(value)
-    takes = any(
-        p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD, p.VAR_POSITIONAL) and p.default is p.empty
-        for p in parameters
-    )
-    return fallback(value) if takes else fallback()
+        opened = session(folder.graph)
+    except Exception as error:  # the library raises many kinds of its own
+        raise PolicyError(
+            f"{file} cannot be opened by onnxruntime ({error}); upgrade onnxruntime, or fit the policy again"
+        ) from error
+    dim = opened.get_inputs()[0].shape[1]
+    if dim != folder.manifest["dim"]:
+        raise PolicyIntegrityError(
+            f"{file} takes vectors of dimension {dim}, its manifest says {folder.manifest['dim']}; fit the policy again"
+        )
+    return opened
+
+
+def _fill(found: BatchPrediction, answers: list[Any]) -> None:
+    """Put the answers where labels are missing."""
+    rows = np.flatnonzero(~found["handled"])
+    for row, answer in zip(rows, answers, strict=True):
+        found["labels"][row] = answer
