@@ -11,6 +11,7 @@ import pytest
 from support import write_jsonl
 from tracer_cli.config.schema import Config
 from tracer_cli.errors import ConfigError, DataError, StorageError
+from tracer_cli.programs.tracked import require_whole
 from tracer_cli.refit import tracking
 from tracer_cli.refit.destination import destination, reads
 from tracer_cli.refit.incoming import examine
@@ -118,7 +119,7 @@ def test_what_is_in_git_is_left_to_git(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     assert tracking.track(tmp_path, "data") == ""
     with pytest.raises(StorageError, match="is not in a DVC repository: run `dvc init`"):
-        tracking.repository_of(tmp_path)
+        tracking.require_repository(tmp_path)
     subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
     assert "`git add data` with the refit" in tracking.track(tmp_path, "data")
-    tracking.require_whole(tmp_path, "data")
+    require_whole(tmp_path, "data")

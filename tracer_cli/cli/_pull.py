@@ -10,9 +10,10 @@ import click
 
 from tracer_cli.cli._summary import printable
 from tracer_cli.config.load import FILE_NAME, load_config
+from tracer_cli.programs.tracked import require_whole
 from tracer_cli.traces.pull.pull import NewPart, Pulled, pull
 from tracer_cli.traces.pull.source import pull_sources
-from tracer_cli.traces.pull.track import CHANGED, IN_GIT, OUTSIDE, Tracking, require_whole, track
+from tracer_cli.traces.pull.track import CHANGED, IN_GIT, OUTSIDE, Tracking, track
 
 NAMES = 5
 
@@ -22,7 +23,7 @@ def pull_and_show(wanted: str | None, folder: Path, *, tracked: bool, as_json: b
     done: list[dict[str, Any]] = []
     for source in pull_sources(folder, load_config(folder / FILE_NAME), wanted):
         if tracked:
-            require_whole(source)
+            require_whole(source.root, source.folder_name)
         pulled = pull(source)
         tracking = track(source) if tracked else None
         done.append(pulled.data() | {"tracked": tracking.file if tracking else None})

@@ -20,6 +20,7 @@ from tracer_cli.config.paths import dependency
 from tracer_cli.config.schema import Config, PrecomputedEmbedder, TraceSource
 from tracer_cli.errors import ConfigError, DataError, ProgramError
 from tracer_cli.programs import dvc
+from tracer_cli.programs.tracked import require_whole
 from tracer_cli.refit import pending, tracking
 from tracer_cli.refit.destination import BATCH, destination, require_reads
 from tracer_cli.refit.incoming import examine
@@ -66,7 +67,7 @@ def update_project(root: Path, files: list[Path], source: str | None = None, res
     with exclusive(layout.previous):
         unfinished = pending.read(root, layout)
         for folder in {part.folder for part in parts}:
-            tracking.require_whole(root, folder)
+            require_whole(root, folder)
         new = [part for part in parts if not part.there(root)]
         # Questions that are there already are read again with new answers.
         read = [part.source for part in parts if part.source is not None and (part in new or (new and results))]
@@ -112,7 +113,7 @@ def _require_ready(root: Path, config: Config) -> None:
         )
     if DVC_YAML in write(root, check=True).stale:
         raise ConfigError(f"{root / DVC_YAML}: it is not what {FILE_NAME} compiles to: run `tracer compile` first")
-    tracking.repository_of(root)
+    tracking.require_repository(root)
 
 
 def parts_of(config: Config, files: list[Path], source: str | None, results: Path | None) -> list[Part]:
