@@ -117,7 +117,7 @@ def test_metrics_and_plots_are_shown(project: DvcProject) -> None:
 def test_two_folders_give_the_same_policy_and_the_same_lock(project: DvcProject, tmp_path: Path) -> None:
     (tmp_path / "other").mkdir()
     other = DvcProject(tmp_path / "other", tmp_path / "home")
-    for name in ("tracer.yaml", "dvc.yaml", ".gitignore", "data/traces/a.jsonl"):
+    for name in ("tracer.yaml", "dvc.yaml", "metrics/previous.json", ".gitignore", "data/traces/a.jsonl"):
         (other.root / name).parent.mkdir(parents=True, exist_ok=True)
         (other.root / name).write_bytes((project.root / name).read_bytes())
     other.dvc("repro")

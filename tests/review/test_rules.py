@@ -437,7 +437,8 @@ def test_stale_files_say_what_to_do(tmp_path: Path) -> None:
     outcome = rules.compiled(write(tmp_path, check=True))
     assert said(outcome) == (
         "fail",
-        "dvc.yaml and params.yaml are not what tracer.yaml compiles to: run `tracer compile` and commit what it writes",
+        "dvc.yaml and params.yaml and metrics/previous.json are not what tracer.yaml compiles to: run `tracer compile` "
+        "and commit what it writes",
     )
 
 

@@ -16,8 +16,6 @@ from tracer_cli.traces.values import optional_text, required_text
 # CSV has no types: these are how programs write the number that is none.
 CSV_NAN = ("NaN", "nan")
 
-SMALLEST_WEIGHT, LARGEST_WEIGHT = 0.000001, 1_000_000
-
 _NUMBER = re.compile(r"\s*[-+]?\d+(\.\d*)?([eE][-+]?\d+)?\s*")
 
 
@@ -40,7 +38,6 @@ class RowMaker:
     def __init__(self, source: TraceSource, seed: int) -> None:
         self._source = source
         self._seed = seed
-        _check_weight(source)
         self._since, self._until = _window(source)
         self._windowed = self._since is not None or self._until is not None
         self._pattern = None if source.text_pattern is None else compiled(source.text_pattern, "text_pattern")
@@ -105,15 +102,6 @@ def _origin(value: object) -> str:
     if text not in ORIGINS:
         raise UnusableError(f"the origin is {text[:60]!r}; expected one of {', '.join(ORIGINS)}")
     return text
-
-
-def _check_weight(source: TraceSource) -> None:
-    """Votes are added up as decimals with six places."""
-    if not SMALLEST_WEIGHT <= source.weight <= LARGEST_WEIGHT:
-        raise ConfigError(
-            f"traces: `weight` of {source.path} is {source.weight:g}; expected a number from {SMALLEST_WEIGHT:f} to "
-            f"{LARGEST_WEIGHT:,}"
-        )
 
 
 def _window(source: TraceSource) -> tuple[int | None, int | None]:

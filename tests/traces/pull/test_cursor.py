@@ -191,17 +191,19 @@ def test_parts_that_came_another_way_are_no_rows_of_the_query(calls: Database, t
 
 
 def test_a_query_with_other_columns_or_of_another_text_is_told(
-    calls: Database, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    calls: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     insert(calls, call(1, "10:00Z"))
-    caplog.set_level(logging.WARNING, "tracer")
-    logging.getLogger("tracer").propagate = True
+    messages: list[str] = []
+    handler = logging.Handler(logging.WARNING)
+    monkeypatch.setattr(handler, "emit", lambda record: messages.append(record.getMessage()))
+    monkeypatch.setattr(logging.getLogger("tracer"), "handlers", [handler])  # whoever listened before in this process
     pulled(tmp_path, calls.url(), "select * from calls", "at")
     pulled(tmp_path, calls.url(), "select *\n  from calls", "at")
-    assert caplog.messages == []
+    assert messages == []
     pulled(tmp_path, calls.url(), "select * from calls where label = 'a'", "at")
     pulled(tmp_path, calls.url(), "select id, at from calls", "at")
-    other_query, other_columns, both = caplog.messages
+    other_query, other_columns, both = messages
     assert other_query.startswith("traces[0].pull: the query is another one than that of part-")
     assert "only rows from 2026-01-02 10:00:00+00:00 on are asked for" in other_query
     assert ".parquet has other columns than the query gives now" in other_columns
