@@ -77,7 +77,10 @@ def test_all_about_one_key(project: Path, capsys: pytest.CaptureFixture[str]) ->
         ("traces[0].path", "default        none: it must be written\n"),
         ("traces[0].path", "first          tracer compile: it can change dvc.yaml too\n"),
         ("zoo['a.b'].alpha", "a change runs  resolve, train@a-b, calibrate, guard\n"),
-        ("embedder.model", "not in use     goes with embedder.kind: endpoint or sentence-transformers, which is tfidf here\n"),
+        (
+            "embedder.model",
+            "not in use     goes with embedder.kind: endpoint or sentence-transformers, which is tfidf here\n",
+        ),
         ("targets", "\n  targets.agreement      0.9                      tracer.yaml:6  Parity"),
     ],
 )

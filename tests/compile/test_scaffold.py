@@ -19,7 +19,15 @@ from tracer_cli.programs.git import git
 
 GOLDEN = Path(__file__).parent / "golden"
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
-FILES = [".gitignore", "README.md", "dvc.yaml", "metrics/previous.json", "params.yaml", "tracer.schema.json", "tracer.yaml"]
+FILES = [
+    ".gitignore",
+    "README.md",
+    "dvc.yaml",
+    "metrics/previous.json",
+    "params.yaml",
+    "tracer.schema.json",
+    "tracer.yaml",
+]
 
 
 @dataclass
