@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from dvc_support import Project
 from support import example_traces, files_of, write_jsonl
 from tracer_cli.artifacts import exclusive, read_json
 from tracer_cli.errors import ConfigError, TracerError
+from tracer_cli.programs import rwlock
 from tracer_cli.refit import update_project
 
 pytestmark = [pytest.mark.dvc, pytest.mark.slow]
@@ -174,6 +177,33 @@ def killed(project: Project, *step: str) -> None:
         command, cwd=project.root, env=project.environment, capture_output=True, check=False, start_new_session=True
     )
     assert done.returncode == -signal.SIGKILL, (step, done.stderr.decode())
+
+
+@pytest.mark.parametrize("left", [b"", b'{"/x/data": {"write": '])
+def test_half_a_lock_of_dvc_is_removed_and_a_whole_one_stays(project: Project, left: bytes) -> None:
+    lock = project.root / ".dvc" / "tmp" / "rwlock"
+    lock.parent.mkdir(exist_ok=True)
+    lock.write_bytes(left)
+    assert "rwlock" in project.dvc("status", fails=True)
+    assert rwlock.settle(project.root)
+    project.dvc("status")
+    lock.write_text("{}")
+    assert not rwlock.settle(project.root)
+    assert lock.read_text() == "{}"
+
+
+def test_a_holder_that_is_about_to_end_is_waited_for_and_one_that_runs_keeps_its_lock(project: Project) -> None:
+    lock = project.root / ".dvc" / "tmp" / "rwlock"
+    lock.parent.mkdir(exist_ok=True)
+    data = str(project.root / "data" / "traces")
+    with subprocess.Popen(["sleep", "1"]) as ends:
+        lock.write_text(json.dumps({"write": {data: {"pid": ends.pid, "cmd": "dvc repro"}}, "read": {}}))
+        threading.Thread(target=ends.wait).start()
+        assert not rwlock.settle(project.root)
+        project.dvc("status")
+    lock.write_text(json.dumps({"write": {data: {"pid": os.getpid(), "cmd": "dvc repro"}}, "read": {}}))
+    assert not rwlock.settle(project.root)
+    assert "is busy" in project.dvc("repro", fails=True)
 
 
 def test_killed_at_every_step_in_turn(

@@ -19,7 +19,7 @@ from tracer_cli.config.load import FILE_NAME, load_config
 from tracer_cli.config.paths import dependency
 from tracer_cli.config.schema import Config, PrecomputedEmbedder, TraceSource
 from tracer_cli.errors import ConfigError, DataError, ProgramError
-from tracer_cli.programs import dvc
+from tracer_cli.programs import dvc, rwlock
 from tracer_cli.programs.tracked import require_whole
 from tracer_cli.refit import pending, tracking
 from tracer_cli.refit.destination import BATCH, destination, require_reads
@@ -63,8 +63,10 @@ def update_project(root: Path, files: list[Path], source: str | None = None, res
     config = load_config(root / FILE_NAME)
     layout = layout_of(config, root)
     parts = parts_of(config, files, source, results)
-    _require_ready(root, config)
+    repository = _require_ready(root, config)
     with exclusive(layout.previous):
+        if rwlock.settle(repository):
+            logger.warning("DVC was killed while it wrote .dvc/tmp/rwlock; what was left of it is removed")
         unfinished = pending.read(root, layout)
         for folder in {part.folder for part in parts}:
             require_whole(root, folder)
@@ -103,8 +105,8 @@ def _repro(root: Path) -> None:
         ) from error
 
 
-def _require_ready(root: Path, config: Config) -> None:
-    """Raises before anything is written where `dvc repro` would stop at once."""
+def _require_ready(root: Path, config: Config) -> Path:
+    """The folder of the DVC repository. Raises before anything is written where `dvc repro` would stop at once."""
     if isinstance(config.embedder, PrecomputedEmbedder):
         raise ConfigError(
             f"{root / FILE_NAME}: embedder.path holds a vector for each row of the traces, in their order, so a file "
@@ -113,7 +115,7 @@ def _require_ready(root: Path, config: Config) -> None:
         )
     if DVC_YAML in write(root, check=True).stale:
         raise ConfigError(f"{root / DVC_YAML}: it is not what {FILE_NAME} compiles to: run `tracer compile` first")
-    tracking.require_repository(root)
+    return tracking.require_repository(root)
 
 
 def parts_of(config: Config, files: list[Path], source: str | None, results: Path | None) -> list[Part]:

@@ -9,10 +9,12 @@ from tracer_cli.programs import dvc, git
 from tracer_cli.programs.tracked import is_clean, repository_of, tracked
 
 
-def require_repository(root: Path) -> None:
-    """Raises StorageError when the project is in no DVC repository."""
-    if repository_of(root) is None:
+def require_repository(root: Path) -> Path:
+    """The folder that holds `.dvc`. Raises StorageError when the project is in no DVC repository."""
+    found = repository_of(root)
+    if found is None:
         raise StorageError(f"{root.resolve()} is not in a DVC repository: run `dvc init` (see `tracer init`)")
+    return found
 
 
 def track(root: Path, folder: str) -> str:
